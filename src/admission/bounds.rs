@@ -228,10 +228,7 @@ mod tests {
 
     /// The least budget that the fewest of everything fit into.
     fn least() -> u64 {
-        64 * MIB
-            + BASE_BYTES
-            + LISTENERS * FEWEST.bytes_needed(CONNECTION)
-            + FEWEST_WATCHERS * WATCHER_BYTES
+        64 * MIB + BASE_BYTES + LISTENERS * FEWEST.bytes_needed(CONNECTION) + FEWEST_WATCHERS * WATCHER_BYTES
     }
 
     #[test]

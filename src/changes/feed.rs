@@ -171,8 +171,8 @@ impl Feed {
         read
     }
 
-    /// Deletes changes that are older than ten minutes at the time `now`; of ended sessions and clients, and of scopes that were taken away,
-    /// those that are older than a day.
+    /// Deletes changes that are older than ten minutes at the time `now`; of ended sessions and clients, and of scopes that were taken
+    /// away, those that are older than a day.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.

@@ -157,11 +157,7 @@ mod tests {
             ),
             (
                 "/identity.events.v1.EventService/Watch",
-                Method {
-                    stream: Some(Stream { idle: None }),
-                    may_compress: false,
-                    ..unary(CallKind::Watch)
-                },
+                Method { stream: Some(Stream { idle: None }), may_compress: false, ..unary(CallKind::Watch) },
             ),
             ("/made.up/Method", UNKNOWN),
         ];

@@ -47,9 +47,9 @@ use crate::{
         },
     },
     rpc::{
-        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, EventServer, ExtAuthzRpc, ExtAuthzSettings, GroupRpc, HeaderNames,
-        IdentityRpc, KeyRpc, MANIFEST_MAX_BYTES, PolicyRpc, ReflectionRpc, RoleRpc, SessionRpc, TokenRpc,
-        UserRpc, health::HealthRpc,
+        ApplyRpc, AttributeRpc, AuditRpc, ClientRpc, EventServer, ExtAuthzRpc, ExtAuthzSettings, GroupRpc,
+        HeaderNames, IdentityRpc, KeyRpc, MANIFEST_MAX_BYTES, PolicyRpc, ReflectionRpc, RoleRpc, SessionRpc,
+        TokenRpc, UserRpc, health::HealthRpc,
     },
 };
 

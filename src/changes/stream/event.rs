@@ -19,7 +19,7 @@ pub(super) enum Event {
     /// A client was disabled or deleted.
     Client { id: Uuid, at: At },
     /// Scopes were taken away.
-    Scopes { subject: Option<Uuid>, audience: AudienceName, scopes: NameSet },
+    Scopes { subject: Option<Uuid>, client: Option<Uuid>, audience: AudienceName, scopes: NameSet },
     /// The signing keys have changed.
     Keys,
     /// The policy of the audience of this key has changed.
@@ -47,7 +47,8 @@ impl Event {
                     _ => AudienceName::from_stored(audience),
                 };
                 let subject = (id != EVERYBODY).then_some(id);
-                Some(Self::Scopes { subject, audience, scopes: change.scopes.clone()? })
+                let (client, scopes) = (change.holder, change.scopes.clone()?);
+                Some(Self::Scopes { subject, client, audience, scopes })
             }
             ChangeKind::SigningKeys => Some(Self::Keys),
             ChangeKind::Policy => Some(Self::Policy { key: id }),

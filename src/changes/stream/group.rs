@@ -48,9 +48,10 @@ impl Told {
         match event {
             Event::Session { id, .. } => changes.ended_sessions.push(*id),
             Event::Client { id, .. } => changes.ended_clients.push(EndedAt { id: *id, time }),
-            Event::Scopes { subject, audience, scopes } => {
+            Event::Scopes { subject, client, audience, scopes } => {
                 let (audience, scopes) = (names.in_tokens(audience), scopes.clone());
-                changes.taken_scopes.push(TakenScopes { subject: *subject, audience, scopes, time });
+                let (subject, client) = (*subject, *client);
+                changes.taken_scopes.push(TakenScopes { subject, client, audience, scopes, time });
             }
             Event::Keys => changes.keys_changed = true,
             Event::Policy { key } => {

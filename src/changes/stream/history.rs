@@ -18,14 +18,14 @@ use crate::{
 /// How many ended sessions of one user are named. Beyond that it is told since when none counts.
 const MOST_OF_A_USER: usize = 20;
 
-/// How many things are remembered in all, of about 100 bytes each. Beyond that the older half is forgotten, and no token counts that is older.
+/// How many things are remembered in all, of about 100 bytes each. Beyond that the older half is forgotten, and no older token counts.
 const MOST: usize = 250_000;
 
 /// How many bytes a snapshot may have in all.
 const SNAPSHOT_BYTES: usize = 16 * 1_024 * 1_024;
 
 /// What one thing takes in a message, at most: an id, a time, and their tags. Names come on top.
-const ITEM_BYTES: usize = 64;
+const ITEM_BYTES: usize = 96;
 
 /// From when on something is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,8 @@ pub(super) struct History {
     /// Of sessions whose user is not known, each by its own id.
     users: HashMap<Uuid, Ended>,
     clients: HashMap<Uuid, (When, At)>,
-    scopes: HashMap<(Option<Uuid>, AudienceName, String), When>,
+    /// By whose, those of which client's tokens, where, and which.
+    scopes: HashMap<(Option<Uuid>, Option<Uuid>, AudienceName, String), When>,
     keys: Option<When>,
     policies: HashMap<Uuid, When>,
     count: usize,
@@ -118,8 +119,8 @@ impl History {
                     self.count += 1;
                 }
             },
-            Event::Scopes { subject, audience, scopes } => {
-                let key = (*subject, audience.clone(), scopes.as_str().to_owned());
+            Event::Scopes { subject, client, audience, scopes } => {
+                let key = (*subject, *client, audience.clone(), scopes.as_str().to_owned());
                 match self.scopes.entry(key) {
                     Entry::Occupied(mut entry) => *entry.get_mut() = entry.get().latest(when),
                     Entry::Vacant(entry) => {
@@ -143,17 +144,20 @@ impl History {
             Ended::Many(known, known_at) => {
                 (*known, *known_at) = (known.latest(when), union(known_at, at));
             }
-            Ended::Named(named) if named.iter().any(|(known, ..)| *known == id) => {}
-            Ended::Named(named) if named.len() < MOST_OF_A_USER => {
-                named.push((id, when, at.clone()));
-                self.count += 1;
-            }
             Ended::Named(named) => {
-                let all = named.iter().fold((when, at.clone()), |(latest, all), (_, when, at)| {
-                    (latest.latest(*when), union(&all, at))
-                });
-                self.count -= named.len() - 1;
-                *ended = Ended::Many(all.0, all.1);
+                if let Some((_, known, _)) = named.iter_mut().find(|(known, ..)| *known == id) {
+                    *known = known.latest(when);
+                } else if named.len() < MOST_OF_A_USER {
+                    named.push((id, when, at.clone()));
+                    self.count += 1;
+                } else {
+                    let (latest, all) =
+                        named.iter().fold((when, at.clone()), |(latest, all), (_, when, at)| {
+                            (latest.latest(*when), union(&all, at))
+                        });
+                    self.count -= named.len() - 1;
+                    *ended = Ended::Many(latest, all);
+                }
             }
         }
     }
@@ -234,16 +238,19 @@ impl History {
         for (id, (when, at)) in &self.clients {
             found.add(*when, ITEM_BYTES, || Event::Client { id: *id, at: at.clone() });
         }
-        for ((subject, audience, scopes), when) in &self.scopes {
+        for ((subject, client, audience, scopes), when) in &self.scopes {
             found.add(*when, ITEM_BYTES + audience.as_str().len() + 2 * scopes.len(), || Event::Scopes {
                 subject: *subject,
+                client: *client,
                 audience: audience.clone(),
                 scopes: NameSet::from_stored(scopes.clone()),
             });
         }
-        let not_before = self.not_before.filter(|_| told.kinds.has(Kind::Sessions) || told.kinds.has(Kind::Clients));
+        let not_before =
+            self.not_before.filter(|_| told.kinds.has(Kind::Sessions) || told.kinds.has(Kind::Clients));
         let mut selected = found.selected(not_before, &until, names);
-        if self.keys.is_some_and(|when| since != Since::All && when.is_since(since)) && told.has(&Event::Keys) {
+        if self.keys.is_some_and(|when| since != Since::All && when.is_since(since)) && told.has(&Event::Keys)
+        {
             selected.changes.keys_changed = true;
         }
         for (key, when) in &self.policies {

@@ -356,7 +356,7 @@ impl Hub {
         dropped
     }
 
-    /// Ends the streams of clients about whom something has changed: whether they may still watch, and what, they find when they call again.
+    /// Ends the streams of clients about whom something has changed: whether they may still watch they find when they call again.
     fn end_changed(&self, state: &mut State) {
         let (ending, ends_all) = (std::mem::take(&mut state.ending), std::mem::take(&mut state.ends_all));
         if ends_all || !ending.is_empty() {

@@ -1,4 +1,4 @@
-//! Owns the stream of changes that other services follow: what each of them is told, gathered and encoded once for all who are told the same.
+//! Owns the stream of changes that other services follow: gathered, and encoded once for all who are told the same.
 
 mod audiences;
 mod event;

@@ -89,7 +89,7 @@ impl State {
             self.ending.insert(change.subject);
         }
         let Some(event) = Event::of(change, &mut self.names) else { return };
-        if let Event::Scopes { subject, audience, scopes } = &event
+        if let Event::Scopes { subject, client: None, audience, scopes } = &event
             && audience.is_signet()
             && scopes.contains(AdminScope::EventsWatch.name())
         {

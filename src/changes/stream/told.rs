@@ -57,6 +57,8 @@ pub struct EndedAt {
 pub struct TakenScopes {
     /// From whom; none from every token of the audience.
     pub subject: Option<Uuid>,
+    /// From tokens alone that were got with this client; none from whichever.
+    pub client: Option<Uuid>,
     /// The audience, as it stands in `aud`.
     pub audience: String,
     /// The scopes.

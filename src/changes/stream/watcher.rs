@@ -99,12 +99,7 @@ impl Watcher {
 
 impl Watch {
     /// Of `watcher`, which sits at `seat` of `hub` and is told `first` first.
-    pub(super) const fn new(
-        first: Arc<[Bytes]>,
-        watcher: Arc<Watcher>,
-        seat: Seat,
-        hub: Weak<Hub>,
-    ) -> Self {
+    pub(super) const fn new(first: Arc<[Bytes]>, watcher: Arc<Watcher>, seat: Seat, hub: Weak<Hub>) -> Self {
         Self { first, read: 0, watcher, seat, hub }
     }
 }

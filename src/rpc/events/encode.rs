@@ -75,6 +75,7 @@ fn changes(told: &ChangesTold) -> wire::Changes {
 fn taken(taken: &TakenScopes) -> wire::TakenScopes {
     wire::TakenScopes {
         subject: taken.subject.map(|subject| subject.to_string()).unwrap_or_default(),
+        client_id: taken.client.map(|client| client.to_string()).unwrap_or_default(),
         audience: taken.audience.clone(),
         scopes: taken.scopes.iter().map(str::to_owned).collect(),
         time: Some(time(taken.time)),
@@ -103,6 +104,7 @@ mod tests {
     fn scopes_of_everybody_have_no_subject() {
         let taken = |subject| TakenScopes {
             subject,
+            client: None,
             audience: "stock".to_owned(),
             scopes: NameSet::parse("read write").unwrap(),
             time: Timestamp::from_micros(1_500_000),

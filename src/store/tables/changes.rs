@@ -118,7 +118,7 @@ pub struct Change {
     /// What became of it; none if another release wrote the row. The caches forget a row either way: this is for the stream that other
     /// services follow.
     pub effect: Option<ChangeEffect>,
-    /// The user of a session that ended.
+    /// The user of a session that ended; the client, if scopes were taken from tokens alone that were got with it.
     pub holder: Option<Uuid>,
     /// The audiences of a session or client that ended, or the one where scopes were taken away; none if the release before wrote the
     /// row.
@@ -272,7 +272,7 @@ impl Deletable {
 pub(in crate::store) struct Detailed {
     /// The session or client that ended, or whose scopes were taken away.
     pub(in crate::store) subject: Uuid,
-    /// The user of the session.
+    /// The user of the session; the client with which the tokens were got, if only those lose the scopes.
     pub(in crate::store) holder: Option<Uuid>,
     /// At which audiences.
     pub(in crate::store) audience: String,

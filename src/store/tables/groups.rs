@@ -26,8 +26,8 @@ use crate::{
     audit::{Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, BuiltInRole, Error, Grant, Group, GroupId, GroupName, Membership, Principal, Role,
-        User, UserId, group::USER_MAX_GROUPS,
+        AdminScope, BuiltInRole, Error, Grant, Group, GroupId, GroupName, Membership, Principal, Role, User,
+        UserId, group::USER_MAX_GROUPS,
     },
 };
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::Timestamp,
-    model::{AudienceName, Client, GroupId, NameSet, Principal, Role, RoleName},
+    model::{AudienceName, Client, ClientId, GroupId, NameSet, Principal, Role, RoleName},
 };
 
 /// How many users and clients are named at most. Of more, the scopes are taken from every token of the audience.
@@ -46,12 +46,24 @@ pub(super) async fn tell(
     scopes: &NameSet,
     now: Timestamp,
 ) -> Result<(), DbErr> {
+    tell_with(db, None, losers, audience, scopes, now).await
+}
+
+/// The same of tokens that were got with `client` alone, if one is named.
+async fn tell_with(
+    db: &impl ConnectionTrait,
+    client: Option<ClientId>,
+    losers: &Losers,
+    audience: &AudienceName,
+    scopes: &NameSet,
+    now: Timestamp,
+) -> Result<(), DbErr> {
     if scopes.is_empty() {
         return Ok(());
     }
     let taken_from = |subject| Detailed {
         subject,
-        holder: None,
+        holder: client.map(|client| client.0),
         audience: audience.as_str().to_owned(),
         scopes: Some(scopes.as_far_as_fits().as_str().to_owned()),
     };
@@ -109,7 +121,7 @@ pub(super) async fn tell_of_client(
         audiences.push(AudienceName::of(AudienceName::SIGNET, &NameSet::default()));
     }
     for audience in &audiences {
-        tell(db, &Losers::Everybody, audience, scopes, now).await?;
+        tell_with(db, Some(client.id), &Losers::Everybody, audience, scopes, now).await?;
     }
     Ok(())
 }

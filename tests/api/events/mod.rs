@@ -103,11 +103,8 @@ impl Mesh {
     pub(super) async fn log_in(&self, username: &str, scope: &str, audience: &str) -> String {
         let password = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
         let asked = request(Grant::Password(password), Some(self.app.by_secret()));
-        let asked = IssueTokenRequest {
-            scope: scope.to_owned(),
-            audiences: vec![audience.to_owned()],
-            ..asked
-        };
+        let asked =
+            IssueTokenRequest { scope: scope.to_owned(), audiences: vec![audience.to_owned()], ..asked };
         self.service.issue(asked).await.unwrap().access_token
     }
 

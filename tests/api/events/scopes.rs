@@ -117,7 +117,7 @@ async fn more_than_a_hundred_are_not_named() {
 }
 
 #[tokio::test]
-async fn what_a_client_may_no_longer_ask_for_is_taken_from_every_token_of_its_audiences() {
+async fn what_a_client_may_no_longer_ask_for_is_taken_from_all_its_tokens() {
     let mesh = Mesh::start().await;
     let mut watcher = mesh.watch(&mesh.stock).await;
     watcher.snapshot().await;
@@ -126,5 +126,6 @@ async fn what_a_client_may_no_longer_ask_for_is_taken_from_every_token_of_its_au
     for audience in ["stock", "signet"] {
         let at = taken.iter().find(|taken| taken.audience == audience).unwrap();
         assert_eq!((at.subject.as_str(), &at.scopes[..]), ("", &["stock.write".to_owned()][..]));
+        assert_eq!(at.client_id, mesh.app.id, "of nobody else's tokens");
     }
 }

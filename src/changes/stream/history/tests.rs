@@ -65,7 +65,7 @@ fn who_watches_an_audience_is_told_of_it_alone_and_of_what_is_nobodys() {
     let scopes = NameSet::parse("write").unwrap();
     for name in ["stock", "orders"] {
         let (audience, scopes) = (AudienceName::parse(name).unwrap(), scopes.clone());
-        history.note(&Event::Scopes { subject: None, audience, scopes }, when(1, 1));
+        history.note(&Event::Scopes { subject: None, client: None, audience, scopes }, when(1, 1));
     }
     let changes = select(&history, &told("stock", Kinds::ALL), Since::All).changes;
     let sessions: BTreeSet<_> = changes.ended_sessions.iter().map(Uuid::as_u128).collect();
@@ -131,7 +131,7 @@ fn a_snapshot_beyond_its_bound_tells_the_newest_and_a_time() {
     let scopes = |number: usize| NameSet::parse(&format!("{number}.{}", "x".repeat(900))).unwrap();
     for number in 0..12_000 {
         let audience = AudienceName::parse("stock").unwrap();
-        let event = Event::Scopes { subject: None, audience, scopes: scopes(number) };
+        let event = Event::Scopes { subject: None, client: None, audience, scopes: scopes(number) };
         history.note(&event, when(i64::try_from(number).unwrap(), 1));
     }
     let Selected { changes, not_before } = select(&history, &told("stock", Kinds::ALL), Since::All);

@@ -29,6 +29,7 @@ mod stats;
 mod svg;
 mod table;
 mod throughput;
+mod watchers;
 mod ways;
 
 use std::{fs, path::Path, process::ExitCode, time::Duration};
@@ -81,6 +82,9 @@ struct Arguments {
     against: against::AgainstArguments,
 
     #[command(flatten)]
+    watchers: watchers::WatcherArguments,
+
+    #[command(flatten)]
     ways: ways::WaysArguments,
 
     #[command(flatten)]
@@ -115,6 +119,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if arguments.guesser.guesser {
         return guesser::measure(&runtime, plan, arguments.write);
+    }
+    if arguments.watchers.watchers {
+        return watchers::measure(&runtime, arguments.quick, arguments.write);
     }
     if arguments.ways.ways {
         return ways::measure(&runtime, plan, arguments.quick);

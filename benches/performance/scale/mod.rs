@@ -20,6 +20,7 @@ use crate::{
 use idle::Idle;
 use report::Report;
 use server::{DatabaseServer, Kind};
+pub(crate) use site::MASTER_KEY;
 use site::Site;
 use work::{Cost, Operation, Tokens};
 

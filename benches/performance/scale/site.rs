@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// What private data are sealed with: nobody else ever has them.
-const MASTER_KEY: &str = "--master-key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub(crate) const MASTER_KEY: &str =
+    "--master-key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// How often it is looked whether the indexes for searching are built, and how long that is waited for: those of a million users take
 /// minutes.

@@ -1,5 +1,5 @@
 //! Owns a connection's stream as HTTP reads and writes it: what was read ahead comes first, frames are counted, calls that have begun come
-//! before more is read, and writes must move.
+//! before more is read, writes must move, and what is said last arrives.
 
 use std::{
     io,
@@ -20,6 +20,11 @@ use super::{
 };
 use crate::admission::{ConnectionHandle, Ending};
 
+/// For how long a connection of HTTP/1.1 is read once all is written, and how much: whoever is answered before it has sent its body would
+/// else be sent a reset, and lose the answer (RFC 9112, section 9.6).
+const LINGERING: Duration = Duration::from_secs(5);
+const MOST_LINGERING_BYTES: usize = 64 * 1_024;
+
 /// The stream of one connection, in plaintext.
 pub(super) struct ClientStream<S> {
     stream: S,
@@ -38,6 +43,8 @@ pub(super) struct ClientStream<S> {
     max_stall: Duration,
     /// When a write that does not move is given up.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Once all is written: until when what comes is read, and how much more.
+    lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<S> ClientStream<S> {
@@ -62,6 +69,7 @@ impl<S> ClientStream<S> {
             is_over: false,
             max_stall,
             stall: None,
+            lingering: None,
         }
     }
 
@@ -117,6 +125,26 @@ impl<S> ClientStream<S> {
         Poll::Ready(())
     }
 
+    /// Reads what comes after all is written, to nobody.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let Self { stream, lingering, .. } = self;
+        let (until, left) =
+            lingering.get_or_insert_with(|| (Box::pin(sleep(LINGERING)), MOST_LINGERING_BYTES));
+        while *left > 0 && until.as_mut().poll(context).is_pending() {
+            let mut bytes = [0; 1_024];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+            *left = left.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(())
+    }
+
     /// What became of a write: if it has not moved for too long, an error.
     fn moved<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
@@ -166,7 +194,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
 
 /// It takes no vectors of buffers: h2 then copies replies of less than 1,024 bytes into the buffer of its frames, and not of less than
 /// 256, and writes many of them at once. Each that it does not copy is a write, and a TLS record, of its own.
-impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
@@ -181,8 +209,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
-        this.moved(context, shut_down)
+        if this.lingering.is_none() {
+            let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
+            ready!(this.moved(context, shut_down))?;
+        }
+        // Of HTTP/2 each side says when it ends.
+        if this.frames.is_none() {
+            ready!(this.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -217,7 +252,10 @@ pub(crate) fn fuzz(said: &[u8]) {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::{io::AsyncReadExt, task::yield_now};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::yield_now,
+    };
 
     use super::*;
     use crate::base::{Clock, Timestamp};
@@ -252,5 +290,33 @@ mod tests {
         assert_eq!(heard, said.len());
         assert!(turns >= 64, "{turns}");
         assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_last_word_is_read_for_a_time_and_up_to_a_size() {
+        let open = |is_http2| {
+            let (stream, other) = tokio::io::duplex(1_024);
+            let greeting = Greeting { said: Vec::new(), is_http2 };
+            let connection = ConnectionHandle::new(Clock::manual(Timestamp::from_micros(0)));
+            let stream = ClientStream::new(stream, greeting, connection, 64, 65_536, Duration::from_secs(1));
+            (stream, other, tokio::time::Instant::now())
+        };
+        let (mut stream, _silent, begun) = open(false);
+        stream.shutdown().await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), LINGERING.as_secs());
+
+        let (mut stream, gone, begun) = open(false);
+        drop(gone);
+        stream.shutdown().await.unwrap();
+        assert!(begun.elapsed().is_zero(), "the other side has read all");
+
+        let (mut stream, mut talkative, begun) = open(false);
+        let (_, said) = tokio::join!(stream.shutdown(), talkative.write_all(&[0; MOST_LINGERING_BYTES]));
+        said.unwrap();
+        assert!(begun.elapsed().is_zero(), "no more than that is read");
+
+        let (mut stream, _other, begun) = open(true);
+        stream.shutdown().await.unwrap();
+        assert!(begun.elapsed().is_zero(), "HTTP/2 has a last word of its own");
     }
 }

@@ -205,3 +205,22 @@ async fn a_connection_past_its_age_is_asked_to_close_and_its_calls_finish() {
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
     target.still_serves().await;
 }
+
+#[tokio::test]
+async fn who_is_answered_before_it_has_sent_its_body_reads_the_answer() {
+    let target = Target::new(&[]).await;
+    let mut stream = target.tcp().await;
+    let head = "POST /identity.v1.TokenService/GetJwks HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Up to its end: the service writes no more.
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 505 "), "{}", answer.escape_ascii());
+    // What comes late is taken nevertheless: a reset would have thrown the answer away, had it not been read.
+    for _ in 0..3 {
+        stream.write_all(b"5\r\n\0\0\0\0\0\r\n").await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
+    target.still_serves().await;
+}

@@ -230,6 +230,16 @@ const ROWS: [title: string, panels: PanelOf[]][] = [
         curves('Traces', '`lost`: the collector did not take them; `left_out`: more than 100 in a second.', 'ops',
             [sum(rate('signet_traces_total'), 'result'), '{{result}}']),
     ]],
+    ['Services that follow what was revoked', [
+        curves('Watchers', 'Streams that are open, and places for them.', 'none',
+            [sum(of('signet_places_taken', 'listener="grpc",lane="watchers"'), 'instance'), '{{instance}}'],
+            [sum(of('signet_places', 'listener="grpc",lane="watchers"')), 'places']),
+        curves('Streams that begin', '`resumed`: they go on where they were; `resync`: they could not. All at once after a restart.', 'ops',
+            [sum(rate('signet_event_streams_total'), 'start'), '{{start}}']),
+        curves('Watchers that miss something', 'Dropped since they read too slowly, and snapshots that could not tell all.', 'ops',
+            [sum(rate('signet_event_watchers_dropped_total')), 'dropped'],
+            [sum(rate('signet_event_snapshots_cut_total')), 'snapshots cut']),
+    ]],
 ];
 
 /** Chooses among the values of `label`. */

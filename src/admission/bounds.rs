@@ -34,6 +34,14 @@ const WATCHER_BYTES: u64 = 16 * KIB;
 const WATCHER_PART: u64 = 8;
 const FEWEST_WATCHERS: u64 = 64;
 
+/// One part in so many of the memory, less this, is for what the stream of what has changed remembers, within these bounds: a small
+/// container gives it little, and the most of it holds more than a snapshot may have. As much may wait to be told, and twice as much be
+/// unread of what those are told first who begin; to make that, or the log smaller, takes four times as much.
+const STREAM_LOG_PART: u64 = 64;
+const STREAM_LOG_LESS: u64 = 3 * MIB;
+const STREAM_LOG: (u64, u64) = (MIB, 32 * MIB);
+const STREAM_LOG_COPIES: u64 = 8;
+
 /// The largest bounds of a listener, however much memory there is: more would only hide that replicas are missing.
 const MOST: Share = Share { connections: 8_192, calls: 4_096, streams: 65_536, bytes: 256 * MIB };
 
@@ -101,6 +109,8 @@ pub(crate) struct Bounds {
     pub(crate) max_streams: usize,
     /// The streams of what has changed, which are at one listener alone.
     pub(crate) max_watchers: usize,
+    /// What the stream of what has changed may remember, in bytes.
+    pub(crate) stream_log_bytes: usize,
     /// The bytes of one listener that have arrived of requests, their headers among them, or are not sent yet of answers.
     pub(crate) max_pending_bytes: usize,
 }
@@ -127,7 +137,11 @@ impl Bounds {
         } = *resources;
         let listeners = listeners.max(1);
         let connection = CONNECTION_BYTES + u64::from(max_header_bytes) * u64::from(READ_HEADERS_FACTOR);
-        let fixed = reserved_bytes.saturating_add(BASE_BYTES);
+        let stream_log = memory_budget / STREAM_LOG_PART;
+        let stream_log = stream_log.saturating_sub(STREAM_LOG_LESS).clamp(STREAM_LOG.0, STREAM_LOG.1);
+        let set_watchers = set.max_watchers.map_or(0, wide).saturating_mul(WATCHER_BYTES);
+        let fixed = reserved_bytes.saturating_add(BASE_BYTES + STREAM_LOG_COPIES * stream_log);
+        let fixed = fixed.saturating_add(set_watchers);
         let left = (memory_budget.saturating_sub(fixed) / listeners).saturating_sub(HEALTH_BYTES);
         // However little there is, each peer can send messages of the size that the operator has set.
         let least_bytes = wide(least_bytes(max_message_bytes));
@@ -145,8 +159,12 @@ impl Bounds {
             calls: set.max_in_flight_calls.map_or(derived.calls, wide),
             ..derived
         };
-        let watchers =
-            set.max_watchers.map_or_else(|| (share.streams / WATCHER_PART).max(FEWEST_WATCHERS), wide);
+        let derived_watchers = (share.streams / WATCHER_PART).max(FEWEST_WATCHERS);
+        let (watchers, watcher_bytes) = match set.max_watchers {
+            // Theirs is taken from what is left to the others.
+            Some(set) => (wide(set), 0),
+            None => (derived_watchers, derived_watchers.saturating_mul(WATCHER_BYTES)),
+        };
         let max_connections = narrow(share.connections);
         let per_peer =
             set.max_connections_per_peer.unwrap_or_else(|| (max_connections / PEERS).max(FEWEST_PER_PEER));
@@ -155,7 +173,7 @@ impl Bounds {
             memory_budget,
             needed_bytes: fixed
                 .saturating_add(share.bytes_needed(connection).saturating_mul(listeners))
-                .saturating_add(watchers.saturating_mul(WATCHER_BYTES)),
+                .saturating_add(watcher_bytes),
             max_connections,
             max_connections_per_peer: per_peer.min(max_connections),
             max_connections_per_site: per_peer.saturating_mul(2).min(max_connections),
@@ -165,6 +183,7 @@ impl Bounds {
             max_in_flight_calls: narrow(share.calls),
             max_streams: narrow(share.streams),
             max_watchers: narrow(watchers),
+            stream_log_bytes: narrow(stream_log),
             max_pending_bytes: narrow(share.bytes),
         }
     }
@@ -228,18 +247,19 @@ mod tests {
 
     /// The least budget that the fewest of everything fit into.
     fn least() -> u64 {
-        64 * MIB + BASE_BYTES + LISTENERS * FEWEST.bytes_needed(CONNECTION) + FEWEST_WATCHERS * WATCHER_BYTES
+        let watching = FEWEST_WATCHERS * WATCHER_BYTES + STREAM_LOG_COPIES * STREAM_LOG.0;
+        64 * MIB + BASE_BYTES + LISTENERS * FEWEST.bytes_needed(CONNECTION) + watching
     }
 
     #[test]
     fn a_small_container_and_a_large_machine_get_what_the_documents_say() {
         let bounds = derived(256 * MIB);
-        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (205, 51));
-        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (376, 376));
-        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (12_320_768, 94));
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (193, 48));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (354, 354));
+        assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (11_621_716, 88));
         let bounds = derived(4_096 * MIB);
-        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (5_790, 1_447));
-        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 10_616));
+        assert_eq!((bounds.max_connections, bounds.max_connections_per_peer), (5_418, 1_354));
+        assert_eq!((bounds.max_in_flight_calls, bounds.max_streams), (4_096, 9_933));
         assert_eq!((bounds.max_pending_bytes, bounds.max_concurrent_streams), (256 << 20, 256));
     }
 

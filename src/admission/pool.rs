@@ -27,6 +27,12 @@ use crate::{
 /// When to try again after all places were taken: a call takes milliseconds.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// The same where all places of watchers were taken: a stream lasts for minutes. Whoever is refused next waits one step longer, up to so
+/// many steps, so that they do not all come back at once.
+const WATCHER_RETRY_AFTER: Duration = Duration::from_secs(5);
+const WATCHER_RETRY_STEP: Duration = Duration::from_millis(500);
+const WATCHER_RETRY_STEPS: u64 = 10;
+
 /// How often a pool that is full is told of.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -183,6 +189,7 @@ impl Pool {
         let mut state = self.state();
         let shares = &mut state.lanes[lane as usize];
         shares.count_refusal();
+        let refused = shares.refused();
         if let Some(silent) = self.0.full.pass(self.0.clock.monotonic()) {
             let (taken, limit, busiest) = (shares.taken(), shares.limit(), shares.busiest_peer());
             drop(state);
@@ -198,7 +205,7 @@ impl Pool {
                 "calls are refused: all places of a listener, or of a caller, are taken"
             );
         }
-        Error::Overloaded { what: "calls in flight", retry_after: RETRY_AFTER }
+        overloaded(lane, refused)
     }
 
     /// How much there is of `lane`.
@@ -243,6 +250,16 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The refusal of whoever found no room in `lane`, the `refused`th to whom that happened.
+fn overloaded(lane: Lane, refused: u64) -> Error {
+    if lane != Lane::Watchers {
+        return Error::Overloaded { what: "calls in flight", retry_after: RETRY_AFTER };
+    }
+    let steps = u32::try_from(refused % WATCHER_RETRY_STEPS).unwrap_or_default();
+    let what = "streams of changes in all (--max-watchers), or from one address,";
+    Error::Overloaded { what, retry_after: WATCHER_RETRY_AFTER + steps * WATCHER_RETRY_STEP }
 }
 
 impl State {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     auth::VerifiedToken,
     base::Deadline,
-    model::{Error, Network},
+    model::{AdminScope, Error, Network},
 };
 
 /// What kind of call asks for a place.
@@ -96,13 +96,13 @@ impl<'a> Visit<'a> {
     }
 
     /// A place among the streams, until `deadline`; for who watches health, one of its own as long as there are some; for who follows what
-    /// changes and shows a genuine token, one of its own alone.
+    /// changes and shows a genuine token for that, one of its own alone.
     ///
     /// # Errors
     /// [`Error::Overloaded`].
     pub(crate) fn open_stream(&mut self, deadline: Deadline) -> Result<Place, Error> {
         // Whoever shows none is refused in a moment, and takes no place of theirs meanwhile.
-        let is_watcher = self.kind == CallKind::Watch && self.recognised().is_some();
+        let is_watcher = self.kind == CallKind::Watch && self.shows(AdminScope::EventsWatch.name());
         let take = |lane| self.pool.take_until(lane, self.holders(), deadline, self.source.connection());
         if is_watcher {
             return take(Lane::Watchers).ok_or_else(|| self.pool.refuse(Lane::Watchers));

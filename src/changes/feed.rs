@@ -16,7 +16,7 @@ use super::{Subscriber, Watermark};
 use crate::{
     base::{Clock, Timestamp},
     model::Error,
-    store::{Change, ChangeOrder, Store},
+    store::{Change, ChangeOrder, FeedPage, Store},
 };
 
 /// How many changes are read at a time.
@@ -25,8 +25,10 @@ const PAGE: u64 = 500;
 /// How long changes stay in the feed.
 const RETENTION: Duration = Duration::from_mins(10);
 
-/// How long those stay that the stream tells to services that begin to follow it: as long as any access token may live.
-const LASTING_RETENTION: Duration = Duration::from_hours(24);
+/// How long those stay that the stream tells to services that begin to follow it: as long as any access token may live, 24 hours, and for
+/// what a token may be issued after the change, by a replica that remembers what was before and whose clock is wrong: some ten minutes by
+/// the longest settings (`--standing-cache-max-age`, `--clock-leeway` twice).
+const LASTING_RETENTION: Duration = Duration::from_mins(24 * 60 + 15);
 
 /// After this time without a reading, everything is forgotten: changes may have been deleted unread.
 const GAP: Duration = Duration::from_mins(5);
@@ -60,10 +62,21 @@ struct Progress {
     ends: VecDeque<(Duration, i64)>,
     /// The ids from that oldest one on that have been heeded, and what each was of.
     heeded: BTreeMap<i64, Stamp>,
+    /// Up to which id changes had been deleted before anything was remembered.
+    gone: i64,
 }
 
 /// Tells two changes of one id apart: the row that changed, and when.
 type Stamp = (Uuid, Timestamp);
+
+/// How a reading of the feed ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// All that there is was heeded.
+    Done,
+    /// Changes are gone that were not read.
+    Missed,
+}
 
 /// Whether a change was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +88,9 @@ enum Sight {
 }
 
 impl Progress {
-    /// Begins at the id `passed`, before which no change can come any more.
-    fn from(passed: (Duration, i64)) -> Self {
-        Self { ends: VecDeque::from([passed]), heeded: BTreeMap::new() }
+    /// Begins at the id `passed`, before which no change can come any more, when those up to the id `gone` have been deleted.
+    fn from(passed: (Duration, i64), gone: i64) -> Self {
+        Self { ends: VecDeque::from([passed]), heeded: BTreeMap::new(), gone }
     }
 
     /// The id at which the next reading begins.
@@ -85,15 +98,21 @@ impl Progress {
         self.ends.front().map_or(0, |(_, id)| *id)
     }
 
-    /// Whether changes may have been deleted before they were read, if `first` is the first that there is from [`Self::begin`] on.
+    /// Whether changes may have been deleted before they were read, if `first` is the first that there is from [`Self::begin`] on, and
+    /// changes have been deleted up to the id `passed`.
     ///
-    /// The change where a reading begins has been read before, and stays in the feed as long as whoever reads it is in time
-    /// ([`Store::delete_changes_before`]). Once it is gone, others after it may be, too. No clock tells that as surely: while a machine
-    /// sleeps, or is moved to another, its clocks may stand still.
-    fn has_missed(&self, first: Option<i64>) -> bool {
-        // At zero nothing had been told before.
+    /// Whoever reads in time is never behind that mark ([`Store::delete_changes_before`]). The release before sets none: but the change
+    /// where a reading begins has been read before, and one that does not last goes before those after it do. No clock tells that as
+    /// surely: while a machine sleeps, or is moved to another, its clocks may stand still.
+    fn has_missed(&self, first: Option<i64>, passed: i64) -> bool {
+        // At zero there was none.
         let begin = self.begin();
-        begin != 0 && first != Some(begin)
+        (begin != 0 && first != Some(begin)) || self.has_been_passed(passed)
+    }
+
+    /// Whether changes after [`Self::begin`] have been deleted since then, if they have been up to the id `passed`.
+    fn has_been_passed(&self, passed: i64) -> bool {
+        passed > self.begin() && passed > self.gone
     }
 
     /// Notes `change`, and says what it is.
@@ -132,8 +151,7 @@ impl Feed {
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn open(store: Store, clock: Clock) -> Result<Self, Error> {
         let opened = clock.monotonic();
-        let passed = clock.now().before(CLOCKS_APART + store.late_changes());
-        let passed = store.newest_change_before(passed).await?;
+        let progress = begin(&store, &clock).await?;
         let order = store.change_order().await?;
         let watermark = Arc::new(Watermark::new(&order));
         if let ChangeOrder::Any { version } = order {
@@ -144,7 +162,7 @@ impl Feed {
         }
         // Nothing that is older is remembered.
         watermark.advance(opened);
-        let progress = Mutex::new(Some(Progress::from((opened, passed))));
+        let progress = Mutex::new(Some(progress));
         Ok(Self { store, clock, progress, watermark, kept_to: AtomicI64::new(0) })
     }
 
@@ -162,17 +180,27 @@ impl Feed {
     pub async fn follow(&self, subscribers: &[Arc<dyn Subscriber>]) -> Result<(), Error> {
         let mut kept = self.progress.lock().await;
         // Taken out, so that a reading that ends by a panic leaves none: what it had noted it may not have told.
-        let mut progress = kept.take().unwrap_or_else(|| {
-            forget_everything(subscribers);
-            Progress::from((self.clock.monotonic(), 0))
-        });
+        let mut progress = match kept.take() {
+            Some(progress) => progress,
+            None => self.begin_anew(subscribers).await?,
+        };
         let read = self.read(&mut progress, subscribers).await;
-        *kept = Some(progress);
-        read
+        *kept = match read {
+            Ok(Reading::Missed) => Some(self.begin_anew(subscribers).await?),
+            Ok(Reading::Done) | Err(_) => Some(progress),
+        };
+        read.map(drop)
+    }
+
+    /// Has everything forgotten, and begins where the feed would if it were opened now: what is remembered from now on is read after that.
+    async fn begin_anew(&self, subscribers: &[Arc<dyn Subscriber>]) -> Result<Progress, Error> {
+        let progress = begin(&self.store, &self.clock).await?;
+        forget_everything(subscribers);
+        Ok(progress)
     }
 
     /// Deletes changes that are older than ten minutes at the time `now`; of ended sessions and clients, and of scopes that were taken
-    /// away, those that are older than a day.
+    /// away, those that are older than a day and a quarter of an hour.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -184,7 +212,11 @@ impl Feed {
     }
 
     /// Heeds the changes since the last reading.
-    async fn read(&self, progress: &mut Progress, subscribers: &[Arc<dyn Subscriber>]) -> Result<(), Error> {
+    async fn read(
+        &self,
+        progress: &mut Progress,
+        subscribers: &[Arc<dyn Subscriber>],
+    ) -> Result<Reading, Error> {
         let begun = self.clock.monotonic();
         if begun.saturating_sub(self.watermark.until()) > GAP {
             forget_everything(subscribers);
@@ -193,9 +225,16 @@ impl Feed {
         // With the change there, which has been read: should it be gone, others may be.
         let mut last_id = resumed.saturating_sub(1);
         loop {
-            let changes = self.store.changes(last_id, PAGE).await?;
-            let mut missed =
-                last_id < resumed && progress.has_missed(changes.first().map(|change| change.id));
+            let FeedPage { changes, passed } = self.store.feed_page(last_id, PAGE).await?;
+            for subscriber in subscribers {
+                subscriber.read_on();
+            }
+            let is_first = last_id < resumed;
+            let mut missed = if is_first {
+                progress.has_missed(changes.first().map(|change| change.id), passed)
+            } else {
+                progress.has_been_passed(passed)
+            };
             last_id = last_id.max(resumed);
             for change in &changes {
                 last_id = change.id;
@@ -210,10 +249,7 @@ impl Feed {
                     "changes of other processes are gone that this one has yet to read, as when its machine sleeps, or the database is an \
                      older one than it was: what it remembers is read anew"
                 );
-                forget_everything(subscribers);
-                // From the first change that there is: ids may be lower now than those that were read.
-                *progress = Progress::from((begun, 0));
-                return Ok(());
+                return Ok(Reading::Missed);
             }
             if (changes.len() as u64) < PAGE {
                 break;
@@ -224,8 +260,18 @@ impl Feed {
             subscriber.settle().await?;
         }
         self.watermark.advance(begun);
-        Ok(())
+        Ok(Reading::Done)
     }
+}
+
+/// Begins at the newest change that nobody can come before any more: of a database that is an older one than it was, ids may be lower than
+/// those that were read.
+async fn begin(store: &Store, clock: &Clock) -> Result<Progress, Error> {
+    let begun = clock.monotonic();
+    let passed = clock.now().before(CLOCKS_APART + store.late_changes());
+    // First the mark: what is deleted after that is missed.
+    let gone = store.passed_changes().await?;
+    Ok(Progress::from((begun, store.newest_change_before(passed).await?), gone))
 }
 
 /// Tells everybody that changes were missed.
@@ -243,109 +289,4 @@ fn tell(change: &Change, subscribers: &[Arc<dyn Subscriber>]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::store::ChangeKind;
-
-    /// Keeps what it is told.
-    struct Recorder(ChangeKind, Mutex<Vec<u128>>);
-
-    impl Subscriber for Recorder {
-        fn kind(&self) -> ChangeKind {
-            self.0
-        }
-
-        fn forget_changed(&self, id: Uuid) {
-            self.1.lock().unwrap().push(id.as_u128());
-        }
-
-        fn forget_everything(&self) {}
-    }
-
-    fn change(id: i64, subject: u128) -> Change {
-        let subject = Uuid::from_u128(subject);
-        Change {
-            id,
-            subject,
-            kind: None,
-            is_unnamed: true,
-            effect: None,
-            holder: None,
-            audience: None,
-            scopes: None,
-            create_time: Timestamp::from_micros(0),
-        }
-    }
-
-    #[test]
-    fn a_change_is_told_to_those_of_its_kind_and_one_of_no_known_kind_to_everybody() {
-        let [users, sessions] =
-            [ChangeKind::User, ChangeKind::Session].map(|kind| Arc::new(Recorder(kind, Mutex::default())));
-        let subscribers: [Arc<dyn Subscriber>; 2] = [users.clone(), sessions.clone()];
-        let kinds = [Some(ChangeKind::User), Some(ChangeKind::Session), Some(ChangeKind::Client), None];
-        for (id, kind) in (1..).zip(kinds) {
-            let change = Change { kind, ..change(id, id.unsigned_abs().into()) };
-            tell(&change, &subscribers);
-        }
-        assert_eq!(*users.1.lock().unwrap(), [1, 4]);
-        assert_eq!(*sessions.1.lock().unwrap(), [2, 4]);
-    }
-
-    const fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_reading_begins_before_what_may_yet_come_and_what_may_have_come_since_the_last_one() {
-        let late = s(5);
-        let mut progress = Progress::from((s(0), 7));
-        assert_eq!(progress.begin(), 7);
-        for id in [8, 10] {
-            assert_eq!(progress.note(&change(id, 1)), Sight::New);
-        }
-        progress.done(s(1), s(2), 10, late);
-        assert_eq!(progress.begin(), 7, "9 may yet come");
-        // However long nothing is read: it may have come meanwhile.
-        progress.done(s(6), s(60), 10, late);
-        assert_eq!(progress.begin(), 7, "9 may have come after this reading had passed it");
-        progress.done(s(61), s(61), 10, late);
-        assert_eq!(progress.begin(), 10, "had 9 come, this reading would have seen it");
-        assert!(progress.heeded.keys().eq([&10]), "nothing is remembered of what is not read again");
-        progress.done(s(65), s(65), 12, late);
-        progress.done(s(66), s(66), 12, late);
-        assert_eq!((progress.begin(), progress.ends.len()), (10, 3), "11 may yet come");
-    }
-
-    #[test]
-    fn a_change_that_was_read_and_is_gone_tells_that_others_may_have_been_missed() {
-        let mut progress = Progress::from((s(0), 0));
-        assert!(!progress.has_missed(None) && !progress.has_missed(Some(9)), "nothing had been told before");
-        progress.done(s(1), s(1), 9, Duration::ZERO);
-        assert!(!progress.has_missed(Some(9)));
-        assert!(progress.has_missed(Some(12)));
-        assert!(progress.has_missed(None), "the feed is another one");
-    }
-
-    #[test]
-    fn an_id_that_is_given_once_more_tells_that_the_database_is_an_older_one() {
-        let mut progress = Progress::from((s(0), 7));
-        assert_eq!(progress.note(&change(7, 1)), Sight::SeenBefore, "it was passed before");
-        assert_eq!(progress.note(&change(8, 1)), Sight::New);
-        assert_eq!(progress.note(&change(8, 1)), Sight::SeenBefore);
-        progress.done(s(0), s(0), 8, Duration::ZERO);
-        assert_eq!(progress.note(&change(8, 2)), Sight::InAnothersPlace, "also where a reading begins");
-        let later = Change { create_time: Timestamp::from_micros(1), ..change(8, 2) };
-        assert_eq!(progress.note(&later), Sight::InAnothersPlace, "of the same subject");
-    }
-
-    #[test]
-    fn where_changes_come_in_order_none_is_read_twice() {
-        let mut progress = Progress::from((s(0), 7));
-        progress.done(s(0), s(0), 9, Duration::ZERO);
-        assert_eq!((progress.begin(), progress.ends.len()), (9, 1));
-    }
-}
+mod tests;

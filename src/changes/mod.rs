@@ -13,7 +13,8 @@ pub use feed::Feed;
 pub(crate) use negative_cache::NegativeCache;
 pub(crate) use row_cache::{Fill, Known, RowCache};
 pub use stream::{
-    ChangesTold, Encode, EndedAt, Hub, Kind, Kinds, Part, StreamSettings, TakenScopes, Watch, WatchRequest,
+    ChangesTold, Encode, EndedClient, EndedUser, Hub, Kind, Kinds, Part, StreamSettings, TakenScopes, Watch,
+    WatchRequest,
 };
 pub use subscriber::Subscriber;
 pub(crate) use turns::Turns;

@@ -37,6 +37,9 @@ pub trait Subscriber: Send + Sync {
     /// Any row may have changed: changes were missed.
     fn forget_everything(&self);
 
+    /// A page of the feed was read, be it of changes that were heard of before.
+    fn read_on(&self) {}
+
     /// Reads anew at once what cannot wait for the next call that needs it. The feed counts as read once this has succeeded.
     ///
     /// # Errors

@@ -18,17 +18,18 @@ const MAX_AGE_IN_ANY_ORDER: Duration = Duration::from_mins(1);
 pub struct Watermark {
     until: AtomicU64,
     max_age: Duration,
+    may_miss: bool,
 }
 
 impl Watermark {
     /// The watermark of a feed whose ids come in `order`, and that has not been read yet.
     #[must_use]
     pub const fn new(order: &ChangeOrder) -> Self {
-        let max_age = match order {
-            ChangeOrder::Ascending => MAX_AGE,
-            ChangeOrder::Any { .. } => MAX_AGE_IN_ANY_ORDER,
+        let (max_age, may_miss) = match order {
+            ChangeOrder::Ascending => (MAX_AGE, false),
+            ChangeOrder::Any { .. } => (MAX_AGE_IN_ANY_ORDER, true),
         };
-        Self { until: AtomicU64::new(0), max_age }
+        Self { until: AtomicU64::new(0), max_age, may_miss }
     }
 
     /// The moment; zero if the feed has not been read at all.
@@ -41,6 +42,12 @@ impl Watermark {
     #[must_use]
     pub const fn max_age(&self) -> Duration {
         self.max_age
+    }
+
+    /// Whether the feed can miss a change, since its ids need not ascend.
+    #[must_use]
+    pub const fn may_miss(&self) -> bool {
+        self.may_miss
     }
 
     /// Whether at `now` a copy is good whose read began at `begun`, and that the feed has not named since. It is if it was read, or the

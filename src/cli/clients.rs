@@ -114,7 +114,7 @@ pub(super) struct Create {
     #[arg(value_name = "NAME", value_parser = client_name)]
     name: ClientName,
     /// A scope that it may ask for; repeat for more. `profile` goes to users alone, `introspect` to clients alone. One that begins with
-    /// `signet.` administers Signet: whoever has its secret may do that in its own name.
+    /// `signet.` administers Signet in its own name; `signet.events.watch` only follows what was revoked.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = one_name)]
     scopes: Vec<String>,
     /// Whom its tokens may be meant for; repeat for more. Without any: the service's own --audience.

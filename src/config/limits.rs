@@ -46,7 +46,8 @@ pub struct LimitConfig {
     pub max_in_flight_calls: Option<usize>,
 
     /// How many services may follow the stream of what has changed at --grpc-addr, one peer's at most a quarter; what comes on top is
-    /// refused (RESOURCE_EXHAUSTED). Each takes a connection, too. Default: by --memory-budget, an eighth of the streams of an address.
+    /// refused (RESOURCE_EXHAUSTED). Several may share a connection (1 to 1000000). Default: by --memory-budget, an eighth of the streams
+    /// of an address, at least 64.
     #[arg(long, env = "SIGNET_MAX_WATCHERS", global = true, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub max_watchers: Option<usize>,
 

@@ -7,11 +7,13 @@ use crate::{
     auth::Caller,
     base::Timestamp,
     changes::{Hub, WatchRequest},
-    model::{CallerKind, Client, Error, Subject},
+    model::{CallerKind, Error, Subject},
 };
 
 /// What is told, and how it is written.
-pub use crate::changes::{ChangesTold, Encode, EndedAt, Kind, Kinds, Part, TakenScopes, Watch};
+pub use crate::changes::{
+    ChangesTold, Encode, EndedClient, EndedUser, Kind, Kinds, Part, TakenScopes, Watch,
+};
 
 /// Lets clients follow the stream of changes.
 #[derive(Debug)]
@@ -36,22 +38,17 @@ impl Watching {
         let Subject::Client(id) = caller.subject() else {
             return Err(Error::CallerNotAllowed(CallerKind::Client));
         };
-        let active = async || self.clients.active(id).await?.ok_or(Error::TokenRevoked);
-        let client = active().await?;
-        let audiences = |client: &Client| client.audiences.clone();
+        // From here on a change of the client refuses this call, or ends the stream.
+        let standings_changed = self.hub.standings_changed();
+        let client = self.clients.active(id).await?.ok_or(Error::TokenRevoked)?;
         let request = WatchRequest {
             client: id.0,
-            audiences: audiences(client.client()),
+            standings_changed,
+            audiences: client.client().audiences.clone(),
             expire_time: Timestamp::from_micros(caller.claims().exp.saturating_mul(1_000_000)),
             kinds,
             position,
         };
-        let watch = self.hub.watch(request).await?;
-        // From here on a change of the client ends the stream. One that came before is seen now.
-        if audiences(active().await?.client()) != audiences(client.client()) {
-            let source = "the audiences of the client have just been changed".into();
-            return Err(Error::Unavailable { what: "list of the client's audiences", source });
-        }
-        Ok(watch)
+        self.hub.watch(request).await
     }
 }

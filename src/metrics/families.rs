@@ -203,15 +203,15 @@ families! {
         "Calls that passed, as each version in SHADOW of the service's policy would have judged them; and, once each, calls that were refused anyhow."
         "The log tells what would be refused ([POLICY.md](POLICY.md#a-roll-out-in-shadow))";
     EVENT_STREAMS: Counter "signet_event_streams_total"
-        ["start": "`snapshot`, `resumed`, `resync` (the resume token was too old, or not understood)"]
+        ["start": "`snapshot`, `resumed`, `resync` (the resume token was too old, not understood, or of other kinds or audiences)"]
         "Streams of changes that began, by what they were told first."
-        "how many are open: `signet_places_taken` with `lane=\"watchers\"` ([EVENTS.md](EVENTS.md))";
+        "How many are open: `signet_places_taken` with `lane=\"watchers\"` ([EVENTS.md](EVENTS.md))";
     EVENT_MESSAGES: Counter "signet_event_messages_total" []
-        "Messages that were handed to streams of changes, one for each that it was handed to."
-        "";
+        "Messages of changes, and heartbeats, that were handed to streams, each counted for every stream."
+        "Not what a stream is told first: its snapshot, or what has changed since its resume token";
     EVENT_WATCHERS_DROPPED: Counter "signet_event_watchers_dropped_total" []
-        "Streams of changes that were ended for that their client read too slowly."
-        "";
+        "Streams of changes that were ended since their client read too slowly."
+        "Where a client reads nothing at all, its connection is closed instead: `signet_connections_ended_early_total` with `reason=\"unread\"`";
     EVENT_SNAPSHOTS_CUT: Counter "signet_event_snapshots_cut_total" []
         "Snapshots of what has ended that could not tell all, so that services refuse all tokens that were issued before a time."
         "";

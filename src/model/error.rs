@@ -378,7 +378,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The call's time is up.
-    #[error("the deadline passed before the answer was ready")]
+    #[error("the deadline passed before the answer was complete; a stream has --max-connection-age at most")]
     DeadlineExceeded,
     /// Something that the service needs does not answer.
     #[error("the service cannot reach its {what} at the moment")]

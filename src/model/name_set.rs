@@ -10,7 +10,7 @@ const NAME_SET_MAX_NAMES: usize = 128;
 
 /// A set of names in the order in which they came: scopes as RFC 6749 section 3.3 writes them, or audiences, whose names take the
 /// same form here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NameSet(String);
 
 /// Text that is not a valid set of names.

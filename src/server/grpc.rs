@@ -125,8 +125,11 @@ fn hearing(parts: &Parts) -> impl Fn() -> Hearing + Send + Sync + use<> {
     move || {
         let (feed, subscribers) = (Arc::clone(&feed), Arc::clone(&subscribers));
         Box::pin(async move {
+            // A task of its own: whoever calls may go away, and a reading that is cut short is begun anew, with all that is remembered.
+            let reading = tokio::spawn(async move { feed.follow(&subscribers).await });
             // The job reads it again, and says so where it cannot.
-            if let Err(error) = feed.follow(&subscribers).await {
+            let read = reading.await.map_err(Error::internal).and_then(|read| read.map(drop));
+            if let Err(error) = read {
                 tracing::debug!(error = %error, "the changes of a call are heard of later");
             }
         })

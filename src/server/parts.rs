@@ -102,7 +102,6 @@ impl Parts {
         let permissions = permissions(&store, config, &clock, &changes);
         let attributes = attributes(&store, config, &clock, &changes);
         let policies = policies(&store, config, &clock, &changes);
-        let stream = stream(&store, config, &clock, &keyring, &metrics);
         let vouching = Vouching {
             accounts: Arc::clone(&accounts),
             sessions: Arc::clone(&sessions),
@@ -130,9 +129,10 @@ impl Parts {
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
         let telling = Telling::start(config, &keyring, &clock, store.entropy(), &metrics).await?;
-        let pools = Pools::new(config, &bounds, &clock, &authenticator, &metrics);
         Ok(Self {
             audit_trail: audit_trail(&store, &audit, config, &clock),
+            pools: Pools::new(config, &bounds, &clock, &authenticator, &metrics),
+            stream: stream((&store, &clock, &changes), config, &bounds, &keyring, &metrics),
             accounts,
             guessing,
             own_account: Arc::new(own_account),
@@ -141,13 +141,11 @@ impl Parts {
             permissions,
             attributes,
             policies,
-            stream,
             grants: Arc::new(grants),
             introspection,
             revocation,
             authenticator,
             bounds,
-            pools,
             keyring,
             changes,
             readiness,
@@ -282,10 +280,18 @@ fn policies(store: &Store, config: &Config, clock: &Clock, changes: &Feed) -> Ar
 }
 
 /// The stream of changes that other services follow.
-fn stream(store: &Store, config: &Config, clock: &Clock, keyring: &Keyring, metrics: &Metrics) -> Arc<Hub> {
-    let (store, clock, encode) = (store.clone(), clock.clone(), Arc::new(MessageEncoder));
+fn stream(
+    (store, clock, changes): (&Store, &Clock, &Feed),
+    config: &Config,
+    bounds: &Bounds,
+    keyring: &Keyring,
+    metrics: &Metrics,
+) -> Arc<Hub> {
+    let (place, encode) = ((store.clone(), clock.clone()), Arc::new(MessageEncoder));
     let process = keyring.process_id();
-    Arc::new(Hub::new(store, clock, config.stream(), encode, metrics.stream.clone(), process))
+    let (settings, metrics) = (config.stream(), metrics.stream.clone());
+    let log_bytes = bounds.stream_log_bytes;
+    Arc::new(Hub::new(place, changes.watermark(), settings, encode, log_bytes, metrics, process))
 }
 
 impl Pools {

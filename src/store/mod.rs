@@ -39,6 +39,7 @@ pub(crate) use tables::client_changes::differences as client_differences;
 pub use tables::copying::{COPIED, CopiedTable};
 pub use tables::credentials::{CredentialVersion, Credentials};
 pub use tables::exchanges::{Exchange, LastExchange, SeenExchange};
+pub use tables::feed_marks::FeedPage;
 pub use tables::held::HeldGrants;
 pub use tables::job_runs::{JobRow, Process, RENEW_INTERVAL, RunEnd};
 pub use tables::leases::{Lease, MANIFESTS as MANIFESTS_LEASE, SIGNING_KEYS as SIGNING_KEYS_LEASE};

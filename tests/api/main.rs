@@ -13,6 +13,7 @@ mod connect;
 mod databases;
 mod events;
 mod ext_authz;
+mod feed_marks;
 mod forwarded_token;
 mod get_me;
 mod guessing;

@@ -29,7 +29,8 @@ use prometheus_server::Prometheus;
 const VARIABLES: [(&str, &str); 3] = [("$__rate_interval", "20s"), ("$job", ".*"), ("$instance", ".*")];
 
 /// Panels that show nothing but zeros while all is well, and the database has no clock of its own.
-const CALM: [&str; 3] = ["Clocks apart", "Failures", "Hash queue"];
+const CALM: [&str; 5] =
+    ["Clocks apart", "Failures", "Hash queue", "Streams that begin", "Watchers that miss something"];
 
 /// A file of `examples/observability`.
 pub(crate) fn example(name: &str) -> PathBuf {

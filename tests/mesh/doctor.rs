@@ -22,7 +22,7 @@ use crate::{
 /// A proxy that ends with the test.
 struct InFront {
     process: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Drop for InFront {
@@ -30,6 +30,10 @@ impl Drop for InFront {
         // It may have ended already; then there is nothing to end.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.directory.path().join("log"));
+            eprintln!("what the proxy had to say:\n{}", log.unwrap_or_default());
+        }
     }
 }
 
@@ -38,7 +42,7 @@ impl InFront {
     async fn start(directory: TempDir, command: &mut Command, addr: SocketAddr) -> Self {
         let log = File::create(directory.path().join("log")).unwrap();
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut proxy = Self { process, _directory: directory };
+        let mut proxy = Self { process, directory };
         eventually("the proxy takes requests", async || {
             let ended = proxy.process.try_wait().unwrap();
             assert!(ended.is_none(), "it does not start: {ended:?}");

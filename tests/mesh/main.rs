@@ -29,4 +29,5 @@ mod stock;
 mod support;
 mod traces;
 mod upstream;
+mod watching;
 mod web;

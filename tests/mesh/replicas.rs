@@ -20,13 +20,18 @@ use crate::{
 const CALLERS: usize = 4;
 
 /// Two replicas, and Envoy before them.
-struct Cluster {
-    replicas: [Signet; 2],
-    envoy: Envoy,
+pub(crate) struct Cluster {
+    pub(crate) replicas: [Signet; 2],
+    pub(crate) envoy: Envoy,
 }
 
 impl Cluster {
-    async fn start(flags: &[&str]) -> Self {
+    pub(crate) async fn start(flags: &[&str]) -> Self {
+        Self::with_changes(flags, &[]).await
+    }
+
+    /// The same, with `changes` made to Envoy's configuration.
+    pub(crate) async fn with_changes(flags: &[&str], changes: &[(&str, &str)]) -> Self {
         // The callers refresh without a pause.
         let first = Signet::start(&[flags, &["--account-refreshes=1000000"]].concat());
         let second = first.replica();
@@ -36,19 +41,19 @@ impl Cluster {
             (8080, first.http.port()),
             (8082, second.http.port()),
         ];
-        let envoy =
-            Envoy::start("replicas.yaml", &ports, &[("address: 0.0.0.0", "address: 127.0.0.1")]).await;
+        let changes = [&[("address: 0.0.0.0", "address: 127.0.0.1")], changes].concat();
+        let envoy = Envoy::start("replicas.yaml", &ports, &changes).await;
         let cluster = Self { replicas: [first, second], envoy };
         cluster.replicas[0].sign_up().await;
         cluster.all_are_healthy().await;
         cluster
     }
 
-    async fn all_are_healthy(&self) {
+    pub(crate) async fn all_are_healthy(&self) {
         self.so_many_are_healthy(self.replicas.len()).await;
     }
 
-    async fn so_many_are_healthy(&self, count: usize) {
+    pub(crate) async fn so_many_are_healthy(&self, count: usize) {
         for cluster in ["signet-grpc", "signet-http"] {
             let what = format!("{count} of {cluster} are healthy");
             let healthy = async || (self.envoy.healthy(cluster).await == count).then_some(());

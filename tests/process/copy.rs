@@ -33,7 +33,8 @@ const APART: usize = 16;
 const AT_ONCE: usize = 4;
 
 /// What is about the database or the processes that use it, and not copied.
-const NOT_COPIED: [&str; 5] = ["built_indexes", "changes", "copies", "leases", "seaql_migrations"];
+const NOT_COPIED: [&str; 6] =
+    ["built_indexes", "changes", "copies", "feed_marks", "leases", "seaql_migrations"];
 
 /// What the commands show of a database.
 const LISTS: [&[&str]; 9] = [

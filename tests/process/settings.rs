@@ -82,6 +82,7 @@ async fn a_wrong_value_is_refused_with_what_would_be_right() {
         ("--audience", "two words", "without spaces"),
         ("--database-statement-timeout", "99ms", "between 100ms and 1m"),
         ("--max-connections", "many", "must be a whole number"),
+        ("--max-watchers", "0", "from 1 to 1000000"),
         ("--memory-budget", "much", "such as `512MiB`"),
         ("--memory-budget", "1GiB more", "such as `512MiB`"),
         ("--memory-budget", "63MiB", "at least 64.0 MiB"),

@@ -4,6 +4,7 @@
 
 pub(crate) mod collector;
 pub(crate) mod database;
+pub(crate) mod log;
 pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod program;

@@ -86,7 +86,7 @@ pub(super) async fn measure(scenario: Scenario, lasting: Duration) -> Result<Fou
     let cpu = server.cpu()?;
     let written = write(&changes, changes_per_second, lasting, delays.begun).await?;
     sleep(PATIENCE).await;
-    let cpu = server.cpu()? - cpu;
+    let cpu = server.cpu()?.saturating_sub(cpu);
     drop(streams);
     let all = delays.total();
     Ok(Found {

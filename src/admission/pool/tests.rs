@@ -94,6 +94,22 @@ fn that_it_is_full_is_told_once_a_minute_with_the_busiest_peer() {
 }
 
 #[test]
+fn who_finds_no_place_to_watch_is_told_so_and_comes_back_seconds_later_each_at_a_time_of_its_own() {
+    let pool = pool(&Clock::manual(Timestamp::from_micros(1_000_000_000)));
+    let refusals = (0..10).map(|_| match pool.refuse(Lane::Watchers) {
+        Error::Overloaded { what, retry_after } if what.contains("--max-watchers") => retry_after,
+        other => panic!("{other}"),
+    });
+    let times: std::collections::BTreeSet<_> = refusals.collect();
+    assert_eq!(times.len(), 10, "{times:?}");
+    assert!(times.iter().all(|time| (5..10).contains(&time.as_secs())), "{times:?}");
+    assert!(matches!(
+        pool.refuse(Lane::Streams),
+        Error::Overloaded { what: "calls in flight", retry_after: RETRY_AFTER }
+    ));
+}
+
+#[test]
 fn the_oldest_message_on_its_way_gives_its_place_away_and_takes_nothing_back() {
     let clock = Clock::manual(Timestamp::from_micros(1_000_000_000));
     let pool = pool(&clock);

@@ -2,133 +2,135 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use hyper::body::Bytes;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 use uuid::Uuid;
 
 use super::{
-    audiences::Heard,
-    event::Event,
-    group::{Group, Told},
-    history::Since,
-    parts::in_parts,
+    answer::Answers,
+    clients::Clients,
+    event::Entry,
+    group::Group,
+    interest::Interest,
+    log::Log,
     position::Position,
-    state::State,
-    told::{ChangesTold, Encode, Kinds, Part},
-    watcher::{End, Watch, Watcher},
+    settings::StreamSettings,
+    state::{Noted, State, ahead_micros},
+    told::{ChangesTold, Encode, Part},
+    watcher::End,
 };
 use crate::{
     base::{Clock, Throttle, Timestamp},
-    changes::{Subscriber, feed::CLOCKS_APART},
+    changes::{Subscriber, Watermark},
     metrics::StreamMetrics,
-    model::{Error, NameSet},
+    model::Error,
     store::{Change, ChangeKind, Store},
 };
 
 /// For how long changes are gathered, so that many cost one message.
 const GATHERING: Duration = Duration::from_millis(50);
 
-/// The same for so many watchers that each message costs more than that.
+/// How far apart messages are at least for so many watchers that each costs more than that.
 const GATHERING_FOR_MANY: Duration = Duration::from_millis(300);
 const MANY: usize = 1_000;
 
 /// How long those wait at most who are told nothing else.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// How often it is looked whose token has expired, and who is to hear a heartbeat.
+/// How often it is looked whose token has expired, who is to hear a heartbeat, and whether the feed is read.
 const TICK: Duration = Duration::from_secs(1);
+
+/// After so many looks at which nothing came from the feed, and after this time, streams end.
+const LOOKS_WITHOUT_FEED: u32 = 2;
+const WITHOUT_FEED: Duration = Duration::from_secs(3);
 
 /// How often what has grown old is forgotten.
 const FORGETTING: Duration = Duration::from_mins(1);
 
-/// How many changes are read at a time when the first begins to watch.
-const PAGE: u64 = 500;
+/// For how much longer than tokens live what has ended is remembered: whoever goes on may be told a moment after it is looked for how long.
+pub(super) const MARGIN: Duration = Duration::from_mins(1);
+
+/// Longer than any transaction takes, unless it may rest for longer.
+const LONGEST_TRANSACTION: Duration = Duration::from_mins(1);
 
 /// How often the log tells that a snapshot could not tell all.
 const TELL_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the stream needs to know of tokens.
-#[derive(Clone, Debug)]
-pub struct StreamSettings {
-    /// The names of the service's own audience.
-    pub own: NameSet,
-    /// How long an access token lives.
-    pub token_life: Duration,
-    /// How far the clocks of replicas may be apart.
-    pub leeway: Duration,
-    /// How long a replica may go by roles that were changed.
-    pub cache_max_age: Duration,
-}
-
-/// Who begins to watch, and what.
-#[derive(Clone, Debug)]
-pub struct WatchRequest {
-    /// The client that watches.
-    pub client: Uuid,
-    /// Its audiences, as they stand in `aud`; none for the service's own.
-    pub audiences: NameSet,
-    /// When its token expires.
-    pub expire_time: Timestamp,
-    /// What it is to be told.
-    pub kinds: Kinds,
-    /// Where it goes on; empty for a snapshot.
-    pub position: Vec<u8>,
-}
-
 /// Tells watchers of changes.
 pub struct Hub {
-    store: Store,
-    clock: Clock,
-    settings: StreamSettings,
-    encode: Arc<dyn Encode>,
-    metrics: StreamMetrics,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) metrics: StreamMetrics,
+    pub(super) watermark: Arc<Watermark>,
     process: u64,
+    pub(super) answers: Arc<Answers>,
     state: Mutex<State>,
-    /// Of those who begin to watch, one reads what has ended.
-    loading: tokio::sync::Mutex<()>,
+    /// One at a time reads what has ended, has an answer made, or has what has ended take less.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// Of each client that begins to watch, one call at a time waits for that.
+    pub(super) clients: Clients,
+    is_compacting: AtomicBool,
+    pub(super) resync: Bytes,
     work: Notify,
-    cut: Throttle,
+    pub(super) cut: Throttle,
 }
 
 /// Where a watcher is found.
 #[derive(Clone, Debug)]
 pub(super) struct Seat {
-    told: Told,
-    slot: usize,
+    pub(super) interest: Interest,
+    pub(super) slot: usize,
     /// Whose seat it is: once it is given up, another may have it.
-    serial: u64,
+    pub(super) serial: u64,
 }
 
 impl Hub {
-    /// Tells of what `store` says, as `encode` writes it. `process` differs from that of every other process.
+    /// Tells of what `store` says and the feed, of which `watermark` is, as `encode` writes it, and remembers at most `log_bytes` of that.
+    /// `process` differs from that of every other process.
     #[must_use]
     pub fn new(
-        store: Store,
-        clock: Clock,
+        (store, clock): (Store, Clock),
+        watermark: Arc<Watermark>,
         settings: StreamSettings,
         encode: Arc<dyn Encode>,
+        log_bytes: usize,
         metrics: StreamMetrics,
         process: Uuid,
     ) -> Self {
-        let state = State::new(settings.own.clone(), clock.now(), clock.monotonic());
+        let longest_transaction = LONGEST_TRANSACTION.max(store.late_changes());
+        let state = State::new(Log::new(log_bytes), longest_transaction, clock.now(), clock.monotonic());
+        let state = Mutex::new(state);
+        // An answer takes less than what it is made of: one to whoever begins at two audiences, and two more.
+        let answers = Arc::new(Answers::new(settings, encode, log_bytes.saturating_mul(2)));
         // The last bytes of an id are random.
         let process = process.as_u64_pair().1;
-        let (state, cut) = (Mutex::new(state), Throttle::new(TELL_INTERVAL));
+        let resync = answers.encode.encode(None, &Part::Resync);
         Self {
             store,
             clock,
-            settings,
-            encode,
             metrics,
+            watermark,
             process,
+            answers,
             state,
-            loading: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
+            clients: Clients::default(),
+            is_compacting: AtomicBool::new(false),
+            resync,
             work: Notify::new(),
-            cut,
+            cut: Throttle::new(TELL_INTERVAL),
         }
     }
 
@@ -138,272 +140,218 @@ impl Hub {
         self.state().watchers
     }
 
-    /// What `request` asks for, from now on.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause, if what has ended cannot be read.
-    pub async fn watch(self: &Arc<Self>, request: WatchRequest) -> Result<Watch, Error> {
-        let generation = self.load().await?;
-        let mut state = self.state();
-        if state.generation != generation {
-            // Changes were missed just now. Who calls again finds what is read anew.
-            let source = "the feed of changes is read anew".into();
-            return Err(Error::Unavailable { what: "feed of changes", source });
+    /// How often something has changed that decides on whether somebody may watch.
+    #[must_use]
+    pub fn standings_changed(&self) -> u64 {
+        self.state().standings_changed()
+    }
+
+    /// Has what has ended take as little as it can, beside those who read it. Whoever calls has the turn.
+    pub(super) async fn compact(&self) -> Result<(), Error> {
+        let keep = self.clock.now().before(self.answers.settings.keep_for() + MARGIN);
+        let (view, most_bytes) = {
+            let mut state = self.state();
+            (state.log.sealed(), state.log.most_bytes())
+        };
+        let of = view.clone();
+        let compacted =
+            spawn_blocking(move || view.compact(keep, most_bytes)).await.map_err(Error::internal)?;
+        self.state().log.replace(&of, compacted);
+        Ok(())
+    }
+
+    /// Has that done where nobody waits for it, unless it is being done.
+    fn compact_beside(self: &Arc<Self>) {
+        if self.is_compacting.swap(true, Ordering::Relaxed) {
+            return;
         }
-        let audiences = Heard::new(state.names.of(&request.audiences));
-        let told = Told { audiences, kinds: request.kinds };
-        let first = self.first(&mut state, &told, &request.position);
-        let watcher = Arc::new(Watcher::new(request.client, request.expire_time));
-        state.serial += 1;
-        state.watchers += 1;
-        let serial = state.serial;
-        let group = state.groups.entry(told.clone()).or_default();
-        group.told_at = self.clock.monotonic();
-        let slot = group.watchers.insert((serial, Arc::clone(&watcher)));
-        Ok(Watch::new(first, watcher, Seat { told, slot, serial }, Arc::downgrade(self)))
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            let _turn = hub.turn.lock().await;
+            let compacted = hub.compact().await;
+            hub.is_compacting.store(false, Ordering::Relaxed);
+            if let Err(error) = compacted {
+                tracing::error!(error = %error, "what has ended long ago is not forgotten");
+            }
+        });
     }
 
     /// Waits for changes, gathers them for a moment, and tells those who watch.
-    pub async fn tell(&self) {
+    pub async fn tell(self: &Arc<Self>) {
         tokio::select! {
-            () = self.work.notified() => {
-                let many = self.state().watchers > MANY;
-                sleep(if many { GATHERING_FOR_MANY } else { GATHERING }).await;
-            }
+            () = self.work.notified() => sleep(self.gathering()).await,
             () = sleep(TICK) => {}
         }
         self.flush();
         self.tick();
+        if self.has_grown_old() {
+            self.compact_beside();
+        }
     }
 
-    /// Gives up the seat of a watcher who has gone.
-    pub(super) fn leave(&self, seat: &Seat) {
+    /// Whether it is time to forget what has grown old, or there is too much of it.
+    fn has_grown_old(&self) -> bool {
+        let now = self.clock.monotonic();
         let mut state = self.state();
-        let Some(group) = state.groups.get_mut(&seat.told) else { return };
-        if group.watchers.get(seat.slot).is_some_and(|(serial, _)| *serial == seat.serial) {
-            group.watchers.remove(seat.slot);
-            let is_empty = group.watchers.is_empty();
-            state.watchers -= 1;
-            if is_empty {
-                state.groups.remove(&seat.told);
-            }
+        let is_due = now.saturating_sub(state.forgot_at) >= FORGETTING;
+        if is_due {
+            state.forgot_at = now;
         }
+        is_due || state.log.is_full()
     }
 
-    /// Reads what has ended within the life of a token, unless that is known. Returns which reading it is of.
-    async fn load(&self) -> Result<u64, Error> {
-        let _turn = self.loading.lock().await;
-        loop {
-            let generation = {
-                let mut state = self.state();
-                if state.is_loaded {
-                    return Ok(state.generation);
-                }
-                // Before the reading: what is committed after it comes by the feed.
-                state.is_noting = true;
-                state.generation
-            };
-            let since = self.clock.now().before(self.keep_for());
-            let mut after = self.store.newest_change_before(since.before(CLOCKS_APART)).await?;
-            loop {
-                let page = self.store.changes(after, PAGE).await?;
-                let mut state = self.state();
-                for change in page.iter().filter(|change| change.create_time >= since) {
-                    state.note_earlier(change);
-                }
-                match page.last() {
-                    Some(last) if page.len() as u64 == PAGE => after = last.id,
-                    _ => break,
-                }
-            }
-            let mut state = self.state();
-            if state.generation == generation {
-                state.is_loaded = true;
-                return Ok(generation);
-            }
-        }
-    }
-
-    /// What those are told first who are `told` from now on, and say to have been told up to `position`.
-    fn first(&self, state: &mut State, told: &Told, position: &[u8]) -> Arc<[Bytes]> {
-        if position.is_empty() {
-            self.metrics.count_snapshot();
-            return self.snapshot(state, told);
-        }
-        let since = Position::decode(position).and_then(|position| self.since(state, position));
-        let Some((since, is_known)) = since.filter(|_| !state.history.is_cut()) else {
-            self.metrics.count_resync();
-            let resync = self.encode.encode(None, &Part::Resync);
-            return [resync].into_iter().chain(self.snapshot(state, told).iter().cloned()).collect();
-        };
-        self.metrics.count_resumed();
-        let mut changes = state.history.select(told, since, |time| self.until(time), &state.names).changes;
-        if !is_known {
-            // How far another process had told of these is not known, and to read them anew costs little.
-            changes.keys_changed |= told.has(&Event::Keys);
-            for audience in told.audiences.iter() {
-                let event = Event::Policy { key: audience.key() };
-                if told.has(&event) {
-                    told.add(&mut changes, &event, self.clock.now(), &state.names);
-                }
-            }
-        }
-        let position = self.position(state);
-        if changes.is_empty() {
-            return [self.encode.encode(Some(&position), &Part::Heartbeat)].into();
-        }
-        self.changes_in_parts(changes, &position).into()
-    }
-
-    /// `changes` as they are sent, the last part of which is told at `position`: whoever has only a part of them goes on before all.
-    fn changes_in_parts(&self, changes: ChangesTold, position: &[u8]) -> Vec<Bytes> {
-        let parts = in_parts(changes);
-        let last = parts.len() - 1;
-        let encoded = parts.into_iter().enumerate().map(|(at, changes)| {
-            self.encode.encode(Some(position).filter(|_| at == last), &Part::Changes(changes))
-        });
-        encoded.collect()
-    }
-
-    /// From when on is told what was not told up to `position`, and whether this process told that; none if that is not known any more.
-    fn since(&self, state: &State, position: Position) -> Option<(Since, bool)> {
-        let now = self.clock.now();
-        if position.process == self.process_of(state) && position.batch <= state.batch {
-            return Some((Since::Batch(position.batch), true));
-        }
-        let is_late = position.time < now.before(self.keep_for());
-        if is_late || position.time > now.after(CLOCKS_APART) {
-            return None;
-        }
-        // As far as the clock of whoever made a change may have been behind, and as late as it may have come into the feed.
-        let margin = CLOCKS_APART + self.store.late_changes();
-        Some((Since::Time(position.time.before(margin)), false))
-    }
-
-    /// All that has ended, in parts, once for all who begin while nothing more does.
-    fn snapshot(&self, state: &mut State, told: &Told) -> Arc<[Bytes]> {
-        let version = state.history.version();
-        let known = state.groups.get(told).and_then(|group| group.snapshot.as_ref());
-        if let Some((_, parts)) = known.filter(|(of, _)| *of == version) {
-            return Arc::clone(parts);
-        }
-        let selected = state.history.select(told, Since::All, |time| self.until(time), &state.names);
-        // Times of tokens are whole seconds.
-        let not_before = selected.not_before.map(|time| time.after(Duration::from_secs(1)));
-        if not_before.is_some() {
-            self.tell_cut();
-        }
-        let position = self.position(state);
-        let parts = in_parts(selected.changes);
-        let last = parts.len() - 1;
-        let encoded = parts.into_iter().enumerate().map(|(at, changes)| {
-            let part = Part::Snapshot {
-                changes,
-                tokens_not_before: not_before.filter(|_| at == 0),
-                is_last: at == last,
-                keep_for: (at == 0).then(|| self.keep_for()),
-            };
-            self.encode.encode(Some(&position[..]).filter(|_| at == last), &part)
-        });
-        let parts: Arc<[Bytes]> = encoded.collect();
-        state.groups.entry(told.clone()).or_default().snapshot = Some((version, Arc::clone(&parts)));
-        parts
-    }
-
-    /// A snapshot could not tell all that has ended.
-    fn tell_cut(&self) {
-        self.metrics.count_cut();
-        if self.cut.pass(self.clock.monotonic()).is_some() {
-            tracing::warn!(
-                "more sessions and clients have ended within the life of an access token than a snapshot of the event stream can tell: \
-                 services that begin to watch refuse all tokens that were issued before"
-            );
-        }
+    /// How long changes are gathered now.
+    fn gathering(&self) -> Duration {
+        let state = self.state();
+        let apart = if state.watchers > MANY { GATHERING_FOR_MANY } else { GATHERING };
+        let since = self.clock.monotonic().saturating_sub(state.told);
+        apart.saturating_sub(since).max(GATHERING)
     }
 
     /// Tells those who watch what was gathered.
     fn flush(&self) {
         let mut state = self.state();
         let state = &mut *state;
-        let pending = std::mem::take(&mut state.pending);
-        if !pending.is_empty() {
-            state.batch += 1;
-            let position = self.position(state);
-            let now = self.clock.monotonic();
-            for (told, group) in &mut state.groups {
-                let mut changes = ChangesTold::default();
-                for (event, time) in pending.iter().filter(|(event, _)| told.has(event)) {
-                    told.add(&mut changes, event, self.until(*time), &state.names);
-                }
-                if !changes.is_empty() {
-                    group.told_at = now;
-                    for message in self.changes_in_parts(changes, &position) {
-                        state.watchers -= self.send(group, &message);
-                    }
-                }
+        if state.has_news() {
+            let (told, is_more) = state.next_told();
+            state.told = self.clock.monotonic();
+            let (batch, read_until, process) = (state.batch, state.read_until, self.process_of(state));
+            for (interest, group) in &mut state.groups {
+                let position =
+                    Position { process, batch, time: read_until, mark: self.mark(interest) }.encode();
+                state.watchers -= self.tell_group(interest, group, &told, (batch, &position));
+            }
+            for Entry { event, when } in told {
+                state.log.add(event, when);
+            }
+            if is_more {
+                self.work.notify_one();
             }
         }
-        self.end_changed(state);
+        state.end_changed();
+    }
+
+    /// Tells `group` what of `told` is of its `interest`. Returns how many of them were dropped.
+    fn tell_group(
+        &self,
+        interest: &Interest,
+        group: &mut Group,
+        told: &[Entry],
+        (batch, position): (u64, &[u8]),
+    ) -> usize {
+        let until = |time| self.answers.settings.until(time);
+        let mut changes = ChangesTold::default();
+        for entry in told.iter().filter(|entry| interest.has(&entry.event)) {
+            interest.add(&mut changes, entry, until, &self.answers.names);
+        }
+        if changes.is_empty() {
+            return 0;
+        }
+        group.told_at = self.clock.monotonic();
+        let mut dropped = 0;
+        for message in self.answers.in_messages(changes, position) {
+            dropped += self.send(group, &message);
+            group.keep(batch, group.told_at, message);
+        }
+        dropped
     }
 
     /// Sends `message` to all of `group`. Returns how many of them were dropped for that they read too slowly.
     fn send(&self, group: &mut Group, message: &Bytes) -> usize {
-        let resync = self.encode.encode(None, &Part::Resync);
         let before = group.watchers.len();
-        group.watchers.retain(|_, (_, watcher)| watcher.push(message, &resync));
+        group.watchers.retain(|_, (_, watcher)| watcher.push(message, &self.resync));
         let dropped = before - group.watchers.len();
         self.metrics.count_messages(before, dropped);
         dropped
     }
 
-    /// Ends the streams of clients about whom something has changed: whether they may still watch they find when they call again.
-    fn end_changed(&self, state: &mut State) {
-        let (ending, ends_all) = (std::mem::take(&mut state.ending), std::mem::take(&mut state.ends_all));
-        if ends_all || !ending.is_empty() {
-            state.end(End::Again, |watcher| ends_all || ending.contains(&watcher.client));
-        }
-    }
-
-    /// Looks whose token has expired, who is to hear a heartbeat, and what is to be forgotten.
+    /// Looks whose token has expired, who is to hear a heartbeat, and whether the feed is read.
     fn tick(&self) {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let mut state = self.state();
         let state = &mut *state;
-        state.end(End::Expired, |watcher| watcher.expire_time <= now);
-        let position = self.position(state);
-        let heartbeat = self.encode.encode(Some(&position), &Part::Heartbeat);
-        for group in state.groups.values_mut() {
-            if monotonic.saturating_sub(group.told_at) >= HEARTBEAT {
+        if state.looked.elapsed() >= TICK {
+            (state.looked, state.looks_since) = (Instant::now(), state.looks_since.saturating_add(1));
+        }
+        // A token is good for as long as clocks may be apart, too.
+        let expired = now.before(self.answers.settings.leeway);
+        state.end(End::Expired, |watcher| watcher.expire_time <= expired);
+        if self.lacks_feed(state) {
+            // Another replica may know more.
+            state.end(End::Again, |_| true);
+            return;
+        }
+        if self.is_in_doubt(state, now, monotonic) {
+            state.forget_everything(&self.resync);
+            return;
+        }
+        if state.tell_again(monotonic, now) {
+            self.work.notify_one();
+        }
+        let is_read = self.is_read(monotonic);
+        let (process, batch, time) = (self.process_of(state), state.batch, state.read_until);
+        for (interest, group) in &mut state.groups {
+            group.forget_old(monotonic);
+            let before = group.watchers.len();
+            group.watchers.retain(|_, (_, watcher)| {
+                let is_stuck = watcher.is_stuck(monotonic);
+                if is_stuck {
+                    watcher.resync(&self.resync);
+                }
+                !is_stuck
+            });
+            let stuck = before - group.watchers.len();
+            self.metrics.count_messages(0, stuck);
+            state.watchers -= stuck;
+            if is_read && monotonic.saturating_sub(group.told_at) >= HEARTBEAT {
                 group.told_at = monotonic;
+                let position = Position { process, batch, time, mark: self.mark(interest) }.encode();
+                let heartbeat = self.answers.encode.encode(Some(&position), &Part::Heartbeat);
                 state.watchers -= self.send(group, &heartbeat);
             }
         }
-        if monotonic.saturating_sub(state.forgot_at) >= FORGETTING {
-            state.forgot_at = monotonic;
-            state.history.forget_before(now.before(self.keep_for()));
-        }
     }
 
-    fn position(&self, state: &State) -> Vec<u8> {
-        let (process, batch, time) = (self.process_of(state), state.batch, state.read_until);
-        Position { process, batch, time }.encode().to_vec()
+    /// Whether what is remembered is to be read anew: where the feed may miss a change, each time that all else is that is remembered; and
+    /// after the clock of the day was set, by which what has ended is forgotten.
+    fn is_in_doubt(&self, state: &mut State, now: Timestamp, monotonic: Duration) -> bool {
+        let may_miss = state.is_loaded
+            && self.watermark.may_miss()
+            && monotonic.saturating_sub(state.loaded_at) >= self.watermark.max_age();
+        let ahead = ahead_micros(now, monotonic);
+        // By more than what is kept for longer than it counts.
+        let was_set = ahead.abs_diff(state.ahead_micros) > MARGIN.as_micros().try_into().unwrap_or(u64::MAX);
+        state.ahead_micros = ahead;
+        may_miss || was_set
     }
 
-    const fn process_of(&self, state: &State) -> u64 {
+    /// Whether the feed was read lately, so that nothing has changed of which nothing came.
+    fn is_read(&self, monotonic: Duration) -> bool {
+        let patience = WITHOUT_FEED.max(self.answers.settings.cache_max_age * 2);
+        monotonic.saturating_sub(self.watermark.until()) <= patience
+    }
+
+    /// Whether nothing has come from the feed for so long that it is not known whether something has changed.
+    pub(super) fn lacks_feed(&self, state: &State) -> bool {
+        state.looks_since >= LOOKS_WITHOUT_FEED && !self.is_read(self.clock.monotonic())
+    }
+
+    /// What a place in the stream is good for, in another process too: whoever is told something else, or is to keep it for another time,
+    /// begins anew.
+    pub(super) fn mark(&self, interest: &Interest) -> u64 {
+        interest.mark() ^ self.answers.settings.keep_for().as_secs().rotate_left(8)
+    }
+
+    pub(super) const fn process_of(&self, state: &State) -> u64 {
         self.process.wrapping_add(state.generation)
     }
 
-    /// Up to when tokens may have been issued by what a change at `time` has ended.
-    fn until(&self, time: Timestamp) -> Timestamp {
-        time.after(self.settings.leeway + self.settings.cache_max_age)
+    /// Gives up the seat of a watcher who has gone.
+    pub(super) fn leave(&self, seat: &Seat) {
+        self.state().leave(seat);
     }
 
-    /// For how long after a change a token may live that was issued before.
-    fn keep_for(&self) -> Duration {
-        self.settings.token_life + self.settings.cache_max_age + self.settings.leeway * 2
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -415,30 +363,33 @@ impl Subscriber for Hub {
     }
 
     fn hear(&self, change: &Change) {
+        let now = self.clock.now();
+        // Whoever fetches a document anew may be answered by a replica that has yet to hear of it.
+        let told_again = self.clock.monotonic() + self.answers.settings.cache_max_age + TICK;
         let mut state = self.state();
-        if state.is_noting {
-            state.note(change);
-            drop(state);
-            self.work.notify_one();
+        match state.note(change, now, told_again, &self.answers.names) {
+            Noted::Nothing if !state.has_ending() => {}
+            Noted::Nothing | Noted::ToBeTold => self.work.notify_one(),
+            Noted::TooMuch => state.forget_everything(&self.resync),
         }
     }
 
     fn forget_changed(&self, _: Uuid) {}
 
-    fn forget_everything(&self) {
-        let mut state = self.state();
-        let resync = self.encode.encode(None, &Part::Resync);
-        for group in state.groups.values() {
-            for (_, (_, watcher)) in &group.watchers {
-                watcher.resync(&resync);
-            }
-        }
-        state.forget_everything();
+    fn read_on(&self) {
+        // A long reading is no lack of one.
+        self.state().looks_since = 0;
     }
 
-    fn settle(&self) -> futures_util::future::BoxFuture<'_, Result<(), Error>> {
+    fn forget_everything(&self) {
+        self.state().forget_everything(&self.resync);
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<(), Error>> {
         let now = self.clock.now();
-        self.state().read_until = now;
+        let mut state = self.state();
+        (state.read_until, state.looks_since) = (now, 0);
+        drop(state);
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -6,7 +6,7 @@ use crate::base::Timestamp;
 const VERSION: u8 = 1;
 
 /// How long it is.
-pub(super) const POSITION_BYTES: usize = 25;
+pub(super) const POSITION_BYTES: usize = 33;
 
 /// A place in the stream. It is no secret, and proves nothing: it says no more than from when on changes are to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(super) struct Position {
     pub(super) batch: u64,
     /// Until when it had read the feed.
     pub(super) time: Timestamp,
+    /// What was told, of which audiences: whoever is to be told of others lacks what happened there before.
+    pub(super) mark: u64,
 }
 
 impl Position {
@@ -24,7 +26,8 @@ impl Position {
         let mut bytes = [VERSION; POSITION_BYTES];
         bytes[1..9].copy_from_slice(&self.process.to_be_bytes());
         bytes[9..17].copy_from_slice(&self.batch.to_be_bytes());
-        bytes[17..].copy_from_slice(&self.time.as_micros().to_be_bytes());
+        bytes[17..25].copy_from_slice(&self.time.as_micros().to_be_bytes());
+        bytes[25..].copy_from_slice(&self.mark.to_be_bytes());
         bytes
     }
 
@@ -40,6 +43,7 @@ impl Position {
             process: number(1),
             batch: number(9),
             time: Timestamp::from_micros(number(17).cast_signed()),
+            mark: number(25),
         })
     }
 }
@@ -52,8 +56,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_position_is_read_as_it_was_written(process: u64, batch: u64, micros: i64) {
-            let position = Position { process, batch, time: Timestamp::from_micros(micros) };
+        fn a_position_is_read_as_it_was_written(process: u64, batch: u64, micros: i64, mark: u64) {
+            let position = Position { process, batch, time: Timestamp::from_micros(micros), mark };
             prop_assert_eq!(Position::decode(&position.encode()), Some(position));
         }
 
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn another_form_is_not_understood() {
-        let mut bytes = Position { process: 1, batch: 2, time: Timestamp::from_micros(3) }.encode();
+        let mut bytes = Position { process: 1, batch: 2, time: Timestamp::from_micros(3), mark: 4 }.encode();
         bytes[0] = 2;
         assert_eq!(Position::decode(&bytes), None);
         assert_eq!(Position::decode(&bytes[1..]), None);

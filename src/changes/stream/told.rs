@@ -5,7 +5,10 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use uuid::Uuid;
 
-use crate::{base::Timestamp, model::NameSet};
+use crate::{
+    base::Timestamp,
+    model::{ClientId, NameSet},
+};
 
 /// A kind of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +35,9 @@ pub struct ChangesTold {
     /// Sessions that ended.
     pub ended_sessions: Vec<Uuid>,
     /// Users of whom more sessions ended than are named.
-    pub ended_user_sessions: Vec<EndedAt>,
+    pub ended_user_sessions: Vec<EndedUser>,
     /// Clients that ended.
-    pub ended_clients: Vec<EndedAt>,
+    pub ended_clients: Vec<EndedClient>,
     /// Scopes that were taken away.
     pub taken_scopes: Vec<TakenScopes>,
     /// Whether the signing keys have changed.
@@ -43,11 +46,20 @@ pub struct ChangesTold {
     pub changed_policies: Vec<String>,
 }
 
-/// Somebody of whom no token counts that was issued at a time or before.
+/// A user of whom no token counts that was issued at a time or before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EndedAt {
-    /// The user or client.
-    pub id: Uuid,
+pub struct EndedUser {
+    /// The user.
+    pub subject: Uuid,
+    /// The time.
+    pub time: Timestamp,
+}
+
+/// A client by which no token counts that was issued at a time or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedClient {
+    /// The client.
+    pub id: ClientId,
     /// The time.
     pub time: Timestamp,
 }
@@ -58,7 +70,7 @@ pub struct TakenScopes {
     /// From whom; none from every token of the audience.
     pub subject: Option<Uuid>,
     /// From tokens alone that were got with this client; none from whichever.
-    pub client: Option<Uuid>,
+    pub client: Option<ClientId>,
     /// The audience, as it stands in `aud`.
     pub audience: String,
     /// The scopes.
@@ -104,6 +116,11 @@ impl Kinds {
     pub fn of(kinds: impl IntoIterator<Item = Kind>) -> Self {
         let set = kinds.into_iter().fold(0, |set, kind| set | kind.bit());
         if set == 0 { Self::ALL } else { Self(set) }
+    }
+
+    /// Which they are, as a number.
+    pub(super) const fn bits(self) -> u8 {
+        self.0
     }
 
     /// Whether `kind` is one of them.

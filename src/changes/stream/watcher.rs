@@ -5,20 +5,30 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::{Stream, task::AtomicWaker};
 use hyper::body::Bytes;
 use uuid::Uuid;
 
-use super::hub::{Hub, Seat};
+use super::{
+    answer::Answer,
+    hub::{Hub, Seat},
+};
 use crate::{base::Timestamp, model::Error};
 
 /// How many messages a watcher may have unread. At one each 50 ms that is more than three seconds; a heartbeat is one each ten seconds.
 const MOST_MESSAGES: usize = 64;
 
+/// And until it has read what it is told first, and most of what was told since.
+const MOST_MESSAGES_AT_FIRST: usize = 512;
+
 /// How many bytes these may be. They are shared by all who are told the same.
 const MOST_BYTES: usize = 1_024 * 1_024;
+
+/// For how long a watcher may read nothing of what it is told first.
+const MOST_TIME_AT_FIRST: Duration = Duration::from_secs(20);
 
 /// One watcher, as the hub knows it.
 #[derive(Debug)]
@@ -33,8 +43,17 @@ pub(super) struct Watcher {
 
 #[derive(Debug, Default)]
 struct Queue {
+    /// Whether it has read something since it was looked last, and when it had.
+    has_read: bool,
+    read_time: Duration,
+    /// What it is told first, shared by all who begin at the same, and how much of that it has read.
+    first: Option<(Arc<Answer>, usize)>,
+    /// Whether that is being made, or is not read yet with what came behind it.
+    is_beginning: bool,
     messages: VecDeque<Bytes>,
     bytes: usize,
+    /// Whether it is told at once that something may have been missed.
+    resync: Option<Bytes>,
     end: Option<End>,
 }
 
@@ -50,29 +69,65 @@ pub(super) enum End {
 /// What a watcher reads.
 #[derive(Debug)]
 pub struct Watch {
-    /// What it is told first, shared by all who begin at the same.
-    first: Arc<[Bytes]>,
-    read: usize,
     watcher: Arc<Watcher>,
     seat: Seat,
     hub: Weak<Hub>,
 }
 
 impl Watcher {
-    /// A watcher of the client, whose token expires at that time.
-    pub(super) fn new(client: Uuid, expire_time: Timestamp) -> Self {
-        Self { client, expire_time, queue: Mutex::default(), waker: AtomicWaker::new() }
+    /// A watcher of the client, whose token expires at that time, and that begins at the time `now` on the monotonic clock.
+    pub(super) fn new(client: Uuid, expire_time: Timestamp, now: Duration) -> Self {
+        let queue = Mutex::new(Queue { read_time: now, ..Queue::default() });
+        Self { client, expire_time, queue, waker: AtomicWaker::new() }
+    }
+
+    /// Whether it has yet to read what it was told first, and what came behind it, and reads nothing of that.
+    pub(super) fn is_stuck(&self, now: Duration) -> bool {
+        let mut queue = self.queue();
+        if std::mem::take(&mut queue.has_read) {
+            queue.read_time = now;
+        }
+        queue.is_beginning && now.saturating_sub(queue.read_time) > MOST_TIME_AT_FIRST
+    }
+
+    /// Has it be told `answer` first, after `resync` if something may have been missed, and then what was told to others since (`recent`).
+    pub(super) fn begin<'a>(
+        &self,
+        resync: Option<Bytes>,
+        answer: Option<Arc<Answer>>,
+        recent: impl Iterator<Item = &'a Bytes>,
+    ) {
+        let mut queue = self.queue();
+        for message in recent {
+            queue.bytes += message.len();
+            queue.messages.push_back(message.clone());
+        }
+        queue.resync = resync;
+        queue.is_beginning = true;
+        queue.first = answer.map(|answer| (answer, 0));
+    }
+
+    /// Has it be told `answer` before all else. If it was ended meanwhile, it is told nothing: what came since would have it go on beyond
+    /// what it never heard.
+    pub(super) fn answer(&self, answer: Arc<Answer>) {
+        let mut queue = self.queue();
+        if queue.end.is_none() {
+            queue.first = Some((answer, 0));
+        } else {
+            queue.forget_messages();
+        }
     }
 
     /// Adds `message`; false if there are so many that it is dropped: then it is told that it has missed something.
     pub(super) fn push(&self, message: &Bytes, resync: &Bytes) -> bool {
         let mut queue = self.queue();
-        let fits = queue.messages.len() < MOST_MESSAGES && queue.bytes + message.len() <= MOST_BYTES;
+        let most = if queue.is_beginning { MOST_MESSAGES_AT_FIRST } else { MOST_MESSAGES };
+        let fits = queue.messages.len() < most && queue.bytes + message.len() <= MOST_BYTES;
         if fits {
             queue.bytes += message.len();
             queue.messages.push_back(message.clone());
         } else {
-            *queue = Queue { messages: [resync.clone()].into(), bytes: resync.len(), end: Some(End::Again) };
+            queue.reset(resync);
         }
         drop(queue);
         self.waker.wake();
@@ -81,14 +136,18 @@ impl Watcher {
 
     /// Has it end with `resync`, whatever it has yet to read.
     pub(super) fn resync(&self, resync: &Bytes) {
-        *self.queue() =
-            Queue { messages: [resync.clone()].into(), bytes: resync.len(), end: Some(End::Again) };
+        self.queue().reset(resync);
         self.waker.wake();
     }
 
-    /// Has it end once it has read what it is told.
+    /// Has it end once it has read what it is told. What it is told first it reads no more: it begins anew.
     pub(super) fn end(&self, end: End) {
-        self.queue().end.get_or_insert(end);
+        let mut queue = self.queue();
+        queue.end.get_or_insert(end);
+        if queue.first.take().is_some() {
+            queue.forget_messages();
+        }
+        drop(queue);
         self.waker.wake();
     }
 
@@ -97,31 +156,60 @@ impl Watcher {
     }
 }
 
+impl Queue {
+    /// Nothing but `resync` is left to read.
+    fn reset(&mut self, resync: &Bytes) {
+        *self = Self { resync: Some(resync.clone()), end: Some(End::Again), ..Self::default() };
+    }
+
+    fn forget_messages(&mut self) {
+        (self.messages, self.bytes) = (VecDeque::new(), 0);
+    }
+
+    /// What is read next.
+    fn pop(&mut self) -> Option<Bytes> {
+        self.has_read = true;
+        if let Some(resync) = self.resync.take() {
+            return Some(resync);
+        }
+        if let Some((answer, read)) = &mut self.first {
+            let message = answer.messages.get(*read).cloned();
+            *read += 1;
+            if *read >= answer.messages.len() {
+                self.first = None;
+            }
+            if message.is_some() {
+                return message;
+            }
+        }
+        // Whoever waits for its answer reads nothing yet.
+        self.is_beginning &= self.messages.len() > MOST_MESSAGES;
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len();
+        Some(message)
+    }
+}
+
 impl Watch {
-    /// Of `watcher`, which sits at `seat` of `hub` and is told `first` first.
-    pub(super) const fn new(first: Arc<[Bytes]>, watcher: Arc<Watcher>, seat: Seat, hub: Weak<Hub>) -> Self {
-        Self { first, read: 0, watcher, seat, hub }
+    /// Has it be told `answer` before all else.
+    pub(super) fn answer(&self, answer: Arc<Answer>) {
+        self.watcher.answer(answer);
+    }
+
+    /// Of `watcher`, which sits at `seat` of `hub`.
+    pub(super) const fn new(watcher: Arc<Watcher>, seat: Seat, hub: Weak<Hub>) -> Self {
+        Self { watcher, seat, hub }
     }
 }
 
 impl Stream for Watch {
     type Item = Result<Bytes, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(message) = self.first.get(self.read).cloned() {
-            self.read += 1;
-            if self.read == self.first.len() {
-                // Others may be told it no longer.
-                self.first = Arc::default();
-                self.read = 0;
-            }
-            return Poll::Ready(Some(Ok(message)));
-        }
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         // Before the queue is looked at, so that nothing comes unseen between.
         self.watcher.waker.register(context.waker());
         let mut queue = self.watcher.queue();
-        if let Some(message) = queue.messages.pop_front() {
-            queue.bytes = queue.bytes.saturating_sub(message.len());
+        if let Some(message) = queue.pop() {
             return Poll::Ready(Some(Ok(message)));
         }
         match queue.end {
@@ -151,12 +239,12 @@ mod tests {
     use super::*;
 
     fn watcher() -> Watcher {
-        Watcher::new(Uuid::nil(), Timestamp::from_micros(0))
+        Watcher::new(Uuid::nil(), Timestamp::from_micros(0), Duration::ZERO)
     }
 
     fn left(watcher: &Watcher) -> (Vec<Bytes>, Option<End>) {
-        let queue = watcher.queue();
-        (queue.messages.iter().cloned().collect(), queue.end)
+        let mut queue = watcher.queue();
+        (std::iter::from_fn(|| queue.pop()).collect(), queue.end)
     }
 
     #[test]
@@ -168,6 +256,42 @@ mod tests {
         }
         assert!(!watcher.push(&message, &resync));
         assert_eq!(left(&watcher), (vec![resync], Some(End::Again)));
+    }
+
+    fn answer() -> (Arc<Answer>, Bytes) {
+        let first = Bytes::from_static(b"first");
+        (Arc::new(Answer::of(vec![first.clone()])), first)
+    }
+
+    #[test]
+    fn who_is_ended_before_the_answer_is_there_goes_on_where_it_was() {
+        let (watcher, message) = (watcher(), Bytes::from_static(b"message"));
+        watcher.begin(None, None, [].into_iter());
+        assert!(watcher.push(&message, &message));
+        watcher.end(End::Again);
+        watcher.answer(answer().0);
+        assert_eq!(left(&watcher), (Vec::new(), Some(End::Again)));
+    }
+
+    #[test]
+    fn what_comes_while_a_long_answer_is_made_and_read_drops_nobody() {
+        let (watcher, message) = (watcher(), Bytes::from_static(b"message"));
+        let (answer, first) = answer();
+        watcher.begin(None, None, [].into_iter());
+        let push = || assert!(watcher.push(&message, &Bytes::new()));
+        (0..MOST_MESSAGES * 2).for_each(|_| push());
+        watcher.answer(answer);
+        push();
+        assert_eq!(watcher.queue().pop(), Some(first));
+        push();
+        while watcher.queue().messages.len() > MOST_MESSAGES {
+            assert!(watcher.queue().pop().is_some());
+            push();
+            assert!(watcher.queue().pop().is_some());
+        }
+        assert!(watcher.queue().pop().is_some());
+        push();
+        assert!(!watcher.push(&message, &Bytes::new()), "as many as anybody");
     }
 
     #[test]

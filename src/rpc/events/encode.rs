@@ -7,7 +7,7 @@ use prost::Message;
 use uuid::Uuid;
 
 use crate::{
-    identity::watching::{ChangesTold, Encode, EndedAt, Part, TakenScopes},
+    identity::watching::{ChangesTold, Encode, EndedClient, EndedUser, Part, TakenScopes},
     proto::identity::events::v1::{self as wire, watch_response},
     rpc::encode::time,
 };
@@ -28,7 +28,7 @@ impl Encode for MessageEncoder {
         bytes.push(0);
         // No message comes near to that: they are divided long before.
         bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend(response.encode_to_vec());
+        response.encode_raw(&mut bytes);
         bytes.into()
     }
 }
@@ -55,13 +55,13 @@ fn changes(told: &ChangesTold) -> wire::Changes {
     wire::Changes {
         ended_sessions: told.ended_sessions.iter().map(Uuid::to_string).collect(),
         ended_user_sessions: users
-            .map(|EndedAt { id, time: until }| wire::EndedUserSessions {
-                subject: id.to_string(),
+            .map(|EndedUser { subject, time: until }| wire::EndedUserSessions {
+                subject: subject.to_string(),
                 time: Some(time(*until)),
             })
             .collect(),
         ended_clients: clients
-            .map(|EndedAt { id, time: until }| wire::EndedClient {
+            .map(|EndedClient { id, time: until }| wire::EndedClient {
                 client_id: id.to_string(),
                 time: Some(time(*until)),
             })

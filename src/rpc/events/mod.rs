@@ -30,9 +30,6 @@ use crate::{
 
 pub(crate) use encode::MessageEncoder;
 
-/// The longest resume token that is looked at.
-const RESUME_TOKEN_MAX_BYTES: usize = 256;
-
 /// Serves `EventService`, but for the messages of its streams.
 #[derive(Debug)]
 pub(crate) struct EventRpc {
@@ -45,7 +42,7 @@ pub(crate) struct EventServer(EventServiceServer<EventRpc>);
 
 /// Hands what is to be told from the handler to who sends it: an extension of the answer.
 #[derive(Clone)]
-struct Told(Arc<Mutex<Option<Watch>>>);
+struct Handed(Arc<Mutex<Option<Watch>>>);
 
 /// The body of an answer: messages that are encoded already, and the status at the end.
 struct WatchBody {
@@ -68,13 +65,10 @@ impl EventService for EventRpc {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let caller = Caller::of(&request)?.clone();
         let WatchRequest { resume_token, kinds } = request.into_inner();
-        if resume_token.len() > RESUME_TOKEN_MAX_BYTES {
-            let rule = "must be one that this service has told";
-            return Err(refused("resume_token", FieldReason::TooLong, rule).into());
-        }
+        // A resume token that is not understood, however long, may be of a later release: it is answered by a snapshot.
         let watch = self.watching.watch(&caller, read_kinds(&kinds)?, resume_token).await?;
         let mut response = Response::new(stream::pending());
-        response.extensions_mut().insert(Told(Arc::new(Mutex::new(Some(watch)))));
+        response.extensions_mut().insert(Handed(Arc::new(Mutex::new(Some(watch)))));
         Ok(response)
     }
 }
@@ -89,13 +83,14 @@ fn read_kinds(kinds: &[i32]) -> Result<Kinds, Error> {
         Ok(wire::Kind::Policies) => Ok(Kind::Policies),
         // Who asks for what this release does not tell would wait for it.
         Ok(wire::Kind::Unspecified) | Err(_) => {
-            Err(refused("kinds", FieldReason::Malformed, "must be kinds that this service tells"))
+            let rule = format!("must be kinds that this service tells, and {kind} is none");
+            Err(refused("kinds", FieldReason::Malformed, &rule))
         }
     });
     Ok(Kinds::of(kinds.collect::<Result<Vec<_>, _>>()?))
 }
 
-impl Told {
+impl Handed {
     fn take(&self) -> Option<Watch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -128,9 +123,9 @@ impl HttpBody for WatchBody {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for Handed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Told(..)")
+        f.write_str("Handed(..)")
     }
 }
 
@@ -153,8 +148,8 @@ impl Service<HttpRequest<Body>> for EventServer {
         let answer = self.0.call(request);
         Box::pin(async move {
             let (mut head, body) = answer.await?.into_parts();
-            let told = head.extensions.remove::<Told>().and_then(|told| told.take());
-            let body = told.map_or(body, |watch| Body::new(WatchBody { watch, has_ended: false }));
+            let watch = head.extensions.remove::<Handed>().and_then(|handed| handed.take());
+            let body = watch.map_or(body, |watch| Body::new(WatchBody { watch, has_ended: false }));
             Ok(HttpResponse::from_parts(head, body))
         })
     }
@@ -170,7 +165,10 @@ mod tests {
         let keys = read_kinds(&[wire::Kind::Keys.into(), wire::Kind::Keys.into()]).unwrap();
         assert!(keys.has(Kind::Keys) && !keys.has(Kind::Sessions));
         for bad in [0, 6, -1, i32::MAX] {
-            assert!(matches!(read_kinds(&[1, bad]), Err(Error::InvalidFields(_))), "{bad}");
+            let Err(Error::InvalidFields(violations)) = read_kinds(&[1, bad]) else {
+                panic!("{bad} is refused")
+            };
+            assert!(violations[0].description.ends_with(&format!("and {bad} is none")), "{violations:?}");
         }
     }
 }

@@ -311,7 +311,8 @@ mod tests {
         assert!(begun.elapsed().is_zero(), "the other side has read all");
 
         let (mut stream, mut talkative, begun) = open(false);
-        let (_, said) = tokio::join!(stream.shutdown(), talkative.write_all(&[0; MOST_LINGERING_BYTES]));
+        let said = vec![0; MOST_LINGERING_BYTES];
+        let (_, said) = tokio::join!(stream.shutdown(), talkative.write_all(&said));
         said.unwrap();
         assert!(begun.elapsed().is_zero(), "no more than that is read");
 

@@ -19,6 +19,7 @@ use crate::store::{
     tables::{
         access::INSTANCE,
         administration::{AdminChange, Administering, Applied},
+        changes,
         client_changes::ChangedClient,
         entity::applied_resources::{ActiveModel, Column, Entity, Model},
         signing_keys::{self, FirstKey},
@@ -169,6 +170,7 @@ impl Store {
             if basis.owner.is_none() {
                 sets::give(&db, set, by).await?;
             }
+            let newest = changes::newest(&*db).await?;
             db.judge_by_what_is_owned_now().await?;
             forget(&*db, basis.stale()).await?;
             for (at, PlannedStep { step, entry, .. }) in steps.iter().enumerate() {
@@ -186,6 +188,10 @@ impl Store {
                     took.fetch_min(at, Ordering::Relaxed);
                 }
                 note(&db, set, step, time).await?;
+            }
+            if !store.late_changes().is_zero() {
+                // The first of them took their ids up to a minute ago, longer than the feed looks back.
+                changes::tell_again(&*db, newest, change.now).await?;
             }
             db.done(INSTANCE, FieldChange::of(Field::Set, "", set), true).await
         });

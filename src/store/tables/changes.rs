@@ -178,14 +178,13 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn changes(&self, after: i64, limit: u64) -> Result<Vec<Change>, Error> {
-        let query = Entity::find().filter(Column::Id.gt(after)).order_by_asc(Column::Id).limit(limit);
-        let rows = self.ask(|| query.clone().all(&self.lanes.service.reader)).await?;
-        Ok(rows.into_iter().map(Change::from).collect())
+        Ok(self.feed_page(after, limit).await?.changes)
     }
 
-    /// Deletes the changes made before `time` that come after the id `kept_to`, but those that last ([`lasts`]) and the newest of them. So
+    /// Deletes the changes made before `time` that come after the id `kept_to`, but those that last and the newest of them. So
     /// the newest of all stays, whose id must not be used again; and so does the last one that a process has read, as long as it has read
-    /// all that were made before `time`. Returns up to which id those that are left all last.
+    /// all that were made before `time`. How far it has come is marked first, so that one that has not finds that ([`Store::feed_page`]):
+    /// the change that it has read last may be one that lasts. Returns up to which id those that are left all last.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -205,6 +204,9 @@ impl Store {
             let mut old: Vec<_> = newest.into_iter().chain(old.map(|row| (row.id, row.lasts()))).collect();
             let found = old.len() > usize::from(newest.is_some());
             newest = old.pop();
+            if let Some((passed, _)) = old.last() {
+                self.mark_passed(*passed).await?;
+            }
             let gone: Vec<_> = old.into_iter().filter(|(_, lasts)| !lasts).map(|(id, _)| id).collect();
             self.delete_rows::<Entity, _>(Column::Id, &gone, Condition::all()).await?;
             match page.last() {
@@ -274,8 +276,8 @@ pub(in crate::store) struct Detailed {
     pub(in crate::store) subject: Uuid,
     /// The user of the session; the client with which the tokens were got, if only those lose the scopes.
     pub(in crate::store) holder: Option<Uuid>,
-    /// At which audiences.
-    pub(in crate::store) audience: String,
+    /// At which audiences; none if that is not known, and everybody is told.
+    pub(in crate::store) audience: Option<String>,
     /// The scopes that were taken away.
     pub(in crate::store) scopes: Option<String>,
 }
@@ -294,7 +296,7 @@ pub(in crate::store) async fn tell_in_detail(
         kind: Set(Some(kind.name().to_owned())),
         effect: Set(Some(effect.name().to_owned())),
         holder: Set(change.holder),
-        audience: Set(Some(change.audience)),
+        audience: Set(change.audience),
         scopes: Set(change.scopes),
     });
     loop {
@@ -327,9 +329,88 @@ pub(in crate::store) async fn tell(
     Ok(())
 }
 
+/// The id of the newest change at this point of a transaction; zero if there is none.
+pub(in crate::store) async fn newest(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    let ids = Entity::find().select_only().column(Column::Id).order_by_desc(Column::Id).limit(1);
+    Ok(ids.into_tuple().all(db).await?.pop().unwrap_or(0))
+}
+
+/// Tells once more of the changes after the id `after` that were made at `now`, at the end of a transaction that took long: the feed may
+/// have passed the ids that it took before. Whoever heard of them does no more than before.
+pub(in crate::store) async fn tell_again(
+    db: &impl ConnectionTrait,
+    after: i64,
+    now: Timestamp,
+) -> Result<(), DbErr> {
+    let told = Entity::find().filter(Column::Id.gt(after)).filter(Column::CreateTime.eq(now.as_micros()));
+    let told: Vec<Model> = told.order_by_asc(Column::Id).all(db).await?;
+    for rows in told.chunks(BATCH) {
+        let rows = rows.iter().map(|row| ActiveModel { id: NotSet, ..row.clone().into() });
+        Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// `names`, in as many sets as it takes for each to fit into a row.
+pub(in crate::store) fn in_rows(names: &NameSet) -> Vec<NameSet> {
+    let (mut left, mut sets) = (names.clone(), Vec::new());
+    while !left.is_empty() {
+        let mut set = left.as_far_as_fits();
+        if set.is_empty() {
+            // A name that fills a row alone.
+            set = set.with(left.iter().take(1));
+        }
+        left = left.without(&set);
+        sets.push(set);
+    }
+    sets
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Entropy;
+
+    #[test]
+    fn names_that_do_not_fit_into_one_row_are_told_in_several() {
+        assert_eq!(in_rows(&NameSet::default()), []);
+        let few = NameSet::parse("read write").unwrap();
+        assert_eq!(in_rows(&few), [few]);
+        let longest = "x".repeat(1_024);
+        let many: Vec<_> = (0..300).map(|number| format!("scope.number.{number}")).collect();
+        let all = NameSet::default().with(many.iter().map(String::as_str)).with([&*longest, "last"]);
+        let rows = in_rows(&all);
+        assert!(rows.iter().all(|row| row.as_str().len() <= 1_024), "{rows:?}");
+        let told = rows.iter().fold(NameSet::default(), |told, row| told.with(row.iter()));
+        assert_eq!(told, all);
+    }
+
+    #[tokio::test]
+    async fn what_a_long_transaction_told_early_is_told_once_more_with_later_ids() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(dir.path().join("signet.db"), Entropy::system()).await.unwrap();
+        store.migrate(Duration::ZERO).await.unwrap();
+        let (before, now) = (Timestamp::from_micros(1), Timestamp::from_micros(2));
+        let [old, role, other] = [1, 2, 3].map(Uuid::from_u128);
+        let of_roles = (ChangeKind::Role, ChangeEffect::Changed);
+        tell(&store.writer, of_roles, &[old], now).await.unwrap();
+        let start = newest(&store.db).await.unwrap();
+        tell(&store.writer, of_roles, &[role], now).await.unwrap();
+        tell(&store.writer, of_roles, &[other], before).await.unwrap();
+        let scopes = Some("read".to_owned());
+        let taken =
+            Detailed { subject: role, holder: Some(other), audience: Some("stock".to_owned()), scopes };
+        tell_in_detail(&store.writer, (ChangeKind::Scopes, ChangeEffect::Changed), vec![taken], now)
+            .await
+            .unwrap();
+        tell_again(&store.writer, start, now).await.unwrap();
+        let told = store.changes(start, 100).await.unwrap();
+        let [first, between, second, again, last] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(between.subject, other, "of somebody else, at another time");
+        assert_eq!(*again, Change { id: again.id, ..first.clone() });
+        assert_eq!(*last, Change { id: last.id, ..second.clone() });
+        assert_eq!(second.audience.as_ref().map(NameSet::as_str), Some("stock"));
+    }
 
     #[test]
     fn what_another_release_wrote_is_of_no_known_kind() {

@@ -12,7 +12,8 @@ use crate::store::{
         access,
         administration::{AdminChange, Administering, Applied},
         audiences,
-        changes::{self, ChangeEffect, ChangeKind, Detailed},
+        changes::{self, ChangeEffect, ChangeKind},
+        client_audiences::{self, TokenAudiences},
         client_makers::{self, Makers},
         clients::{self, SubjectColumns},
         entity::{
@@ -30,7 +31,15 @@ use crate::{
 
 /// How the feed is told of a client.
 const CHANGED: (ChangeKind, ChangeEffect) = (ChangeKind::Client, ChangeEffect::Changed);
-const ENDED: (ChangeKind, ChangeEffect) = (ChangeKind::Client, ChangeEffect::Ended);
+
+/// A client as it is stored.
+struct Found {
+    client: Client,
+    /// Who made its credentials.
+    makers: Makers,
+    /// The audiences that it was registered with before; none if that is not known.
+    past_audiences: Option<String>,
+}
 
 /// A client as it shall be, and what it is given by that.
 #[derive(Clone, Debug)]
@@ -84,9 +93,11 @@ impl Store {
     ) -> Result<Applied<Option<(Client, Client)>>, Error> {
         let change_of = &change_of;
         self.change(change, |db| async move {
-            let Some((old, makers)) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
+            let Some(found) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
+            let Found { client: old, makers, past_audiences } = found;
             db.rights().must_have(AdminScope::ClientsWrite)?;
             db.may_change(Principal::Client(id)).await?;
+            let of_tokens = TokenAudiences::of(&old, past_audiences.as_deref());
             let made = change_of(&old)?;
             may_grant(&db, &made).await?;
             let mut new = made.client;
@@ -97,16 +108,18 @@ impl Store {
             if new != old {
                 new.update_time = change.now;
                 let makers = Makers::of(Some((&old, &makers)), &new, db.rights())?;
-                write(&*db, &old, &new, &makers).await?;
+                let past = client_audiences::past(past_audiences, &old.audiences, &new.audiences);
+                write(&*db, &old, &new, &makers, past).await?;
                 audiences::ensure_all(&*db, &new.audiences, change.now, self.entropy()).await?;
             }
             // Also if it was so before: whoever asks again may have seen that a replica does not know.
             if old.is_active && !new.is_active {
-                tell_end(&*db, &old, change.now).await?;
+                of_tokens.tell_end(&*db, &old, change.now).await?;
             } else {
                 changes::tell(&*db, CHANGED, &[id.0], change.now).await?;
             }
-            taken_scopes::tell_of_client(&*db, &old, &old.scopes.without(&new.scopes), change.now).await?;
+            let taken = old.scopes.without(&new.scopes);
+            taken_scopes::tell_of_client(&*db, id, &of_tokens, &taken, change.now).await?;
             if new == old {
                 db.unchanged(id.0, Some((old, new))).await
             } else {
@@ -130,25 +143,19 @@ impl Store {
     ) -> Result<Applied<Option<Client>>, Error> {
         let may = &may;
         self.change(change, |db| async move {
-            let Some((old, _)) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
+            let Some(found) = find(&*db, id).await? else { return Ok(Applied::Now(None)) };
+            let Found { client: old, past_audiences, .. } = found;
             db.rights().must_have(AdminScope::ClientsWrite)?;
             db.may_change(Principal::Client(id)).await?;
             may(&old)?;
             Entity::delete_by_id(id.0).exec(&*db).await?;
             access::take_all(&*db, Principal::Client(id), change.now).await?;
             secrets::Entity::delete_many().filter(secrets::Column::ClientId.eq(id.0)).exec(&*db).await?;
-            tell_end(&*db, &old, change.now).await?;
+            TokenAudiences::of(&old, past_audiences.as_deref()).tell_end(&*db, &old, change.now).await?;
             db.done(id.0, FieldChange::of(Field::Name, old.name.as_str(), ""), Some(old)).await
         })
         .await
     }
-}
-
-/// Tells that no token counts any more that `client` was given.
-async fn tell_end(db: &impl ConnectionTrait, client: &Client, now: Timestamp) -> Result<(), DbErr> {
-    let audience = client.audiences.as_str().to_owned();
-    let ended = Detailed { subject: client.id.0, holder: None, audience, scopes: None };
-    changes::tell_in_detail(db, ENDED, vec![ended], now).await
 }
 
 /// Succeeds if whoever makes the change may give the client what it is given.
@@ -161,9 +168,8 @@ async fn may_grant(db: &Administering<'_>, new: &ChangedClient) -> Result<(), Fa
     Ok(())
 }
 
-/// The client `id`, whose row is locked until the transaction ends, and who made its credentials. The row of the built-in one is made if
-/// somebody has deleted it.
-async fn find(db: &impl ConnectionTrait, id: ClientId) -> Result<Option<(Client, Makers)>, Failed> {
+/// The client `id`, whose row is locked until the transaction ends. The row of the built-in one is made if somebody has deleted it.
+async fn find(db: &impl ConnectionTrait, id: ClientId) -> Result<Option<Found>, Failed> {
     let found = Entity::find_by_id(id.0).lock_exclusive().all(db).await?.pop();
     match found {
         Some(row) => {
@@ -172,19 +178,27 @@ async fn find(db: &impl ConnectionTrait, id: ClientId) -> Result<Option<(Client,
                 row.key_makers.clone(),
                 row.certificate_makers.clone(),
             ]);
-            Ok(Some((clients::client(row, clients::find_secrets(db, &[id]).await?)?, makers)))
+            let past_audiences = row.past_audiences.clone();
+            let client = clients::client(row, clients::find_secrets(db, &[id]).await?)?;
+            Ok(Some(Found { client, makers, past_audiences }))
         }
         None if id.is_built_in() => {
-            let (built_in, makers) = (Client::built_in(), Makers::default());
-            again_if_taken(Entity::insert(row(&built_in, &makers)).exec_without_returning(db).await)?;
-            Ok(Some((built_in, makers)))
+            let (client, makers) = (Client::built_in(), Makers::default());
+            again_if_taken(Entity::insert(row(&client, &makers)).exec_without_returning(db).await)?;
+            Ok(Some(Found { client, makers, past_audiences: None }))
         }
         None => Ok(None),
     }
 }
 
-/// Makes `new` of `old`, whose credentials `makers` have made then.
-async fn write(db: &impl ConnectionTrait, old: &Client, new: &Client, makers: &Makers) -> Result<(), Failed> {
+/// Makes `new` of `old`, whose credentials `makers` have made then, and that was registered with `past_audiences` before.
+async fn write(
+    db: &impl ConnectionTrait,
+    old: &Client,
+    new: &Client,
+    makers: &Makers,
+    past_audiences: Option<String>,
+) -> Result<(), Failed> {
     must_be_free(db, new).await?;
     let SubjectColumns { spiffe_id, spiffe_id_hash, tls_san_dns } =
         SubjectColumns::of(new.certificate.as_ref());
@@ -193,6 +207,7 @@ async fn write(db: &impl ConnectionTrait, old: &Client, new: &Client, makers: &M
         .col_expr(Column::Name, Expr::value(new.name.as_str()))
         .col_expr(Column::Scopes, Expr::value(new.scopes.as_str()))
         .col_expr(Column::Audiences, Expr::value(new.audiences.as_str()))
+        .col_expr(Column::PastAudiences, Expr::value(past_audiences))
         .col_expr(Column::Jwks, Expr::value(new.jwks.clone()))
         .col_expr(Column::SpiffeId, Expr::value(spiffe_id))
         .col_expr(Column::SpiffeIdHash, Expr::value(spiffe_id_hash))
@@ -278,6 +293,8 @@ fn row(client: &Client, makers: &Makers) -> ActiveModel {
         kind: Set(client.kind.name().to_owned()),
         scopes: Set(client.scopes.as_str().to_owned()),
         audiences: Set(client.audiences.as_str().to_owned()),
+        // The built-in one is made anew where somebody has deleted it.
+        past_audiences: Set((!client.id.is_built_in()).then(String::new)),
         jwks: Set(client.jwks.clone()),
         spiffe_id: Set(spiffe_id),
         spiffe_id_hash: Set(spiffe_id_hash),

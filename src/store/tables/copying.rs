@@ -37,8 +37,8 @@ pub struct CopiedTable {
     is_numbered: fn() -> bool,
 }
 
-/// Every table but: the feed (`changes`) and `leases`, which are about processes that run; `built_indexes`, which is about the database
-/// ([`Store::keep_built_as`]); and `copies`.
+/// Every table but: the feed (`changes`, `feed_marks`) and `leases`, which are about processes that run; `built_indexes`, which is about
+/// the database ([`Store::keep_built_as`]); and `copies`.
 pub const COPIED: [CopiedTable; 27] = [
     table::<users::Entity>("users", 0),
     table::<usernames::Entity>("usernames", 0),
@@ -216,7 +216,8 @@ mod tests {
     use crate::base::Entropy;
 
     /// What is not copied.
-    const OTHERS: [&str; 5] = ["built_indexes", "changes", "copies", "leases", "seaql_migrations"];
+    const OTHERS: [&str; 6] =
+        ["built_indexes", "changes", "copies", "feed_marks", "leases", "seaql_migrations"];
 
     #[tokio::test]
     async fn a_table_is_emptied_by_statements_of_which_each_deletes_a_bounded_number_of_rows() {

@@ -215,10 +215,7 @@ impl Store {
                 db.must_leave_an_admin();
             }
             changes::tell(&*db, LEFT, &[user.0], change.now).await?;
-            for role in given {
-                let user = Principal::User(user);
-                taken_scopes::tell_of(&*db, user, &role.audience, &role.scopes, change.now).await?;
-            }
+            taken_scopes::tell_of(&*db, Principal::User(user), &given, change.now).await?;
             db.done(group.0, [], true).await
         })
         .await

@@ -417,7 +417,7 @@ async fn end(db: &impl ConnectionTrait, rows: Vec<Ending>, now: Timestamp) -> Re
     let ended = rows.iter().map(|(id, _, _)| SessionId(*id)).collect();
     let told = rows.into_iter().map(|(subject, user, audience)| {
         // Nothing stands for the service's own.
-        Detailed { subject, holder: Some(user), audience: audience.unwrap_or_default(), scopes: None }
+        Detailed { subject, holder: Some(user), audience: Some(audience.unwrap_or_default()), scopes: None }
     });
     changes::tell_in_detail(db, ENDED, told.collect(), now).await?;
     Ok(ended)

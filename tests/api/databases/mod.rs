@@ -10,7 +10,7 @@ mod outage;
 mod passed_over;
 mod proofs;
 mod races;
-mod relay;
+pub(crate) mod relay;
 mod strangers;
 mod values;
 

@@ -1,6 +1,9 @@
 //! Owns that a watcher hears of its own audiences alone.
 
-use signet::{model::Principal, proto::identity::events::v1::WatchRequest};
+use signet::{
+    model::Principal,
+    proto::identity::events::v1::{Changes, WatchRequest},
+};
 
 use super::Mesh;
 use crate::clients::Wanted;
@@ -26,9 +29,15 @@ async fn what_happens_at_one_audience_is_not_told_to_another() {
     let at_orders = mesh.session("alice", "orders").await;
     mesh.end("alice", &at_orders).await;
     let told = orders.changes().await;
-    assert_eq!(told.ended_sessions, [at_orders.clone()]);
+    assert_eq!(told.ended_sessions, [&*at_orders]);
     assert!(told.taken_scopes.is_empty() && told.ended_clients.is_empty(), "{told:?}");
-    let snapshot = mesh.watch(&mesh.orders).await.snapshot().await.changes.unwrap();
+    let first = mesh.watch(&mesh.orders).await.first(|all| !all.ended_sessions.is_empty()).await;
+    assert_eq!(first.ended_sessions, [&*at_orders]);
+    assert!(first.taken_scopes.is_empty() && first.ended_clients.is_empty(), "{first:?}");
+    // And of one replica more, who asks it for the first time.
+    let other = mesh.service.server.replica(&[]).await;
+    let mut orders = mesh.watch_at(&other, &mesh.orders, WatchRequest::default()).await;
+    let snapshot = orders.snapshot().await.changes.unwrap();
     assert_eq!(snapshot.ended_sessions, [at_orders]);
     assert!(snapshot.taken_scopes.is_empty() && snapshot.ended_clients.is_empty(), "{snapshot:?}");
 }
@@ -43,6 +52,8 @@ async fn a_resume_token_of_another_tells_nothing_of_its_audiences() {
     let request = WatchRequest { resume_token: stock.token.clone(), ..WatchRequest::default() };
     stock.until(|all| !all.ended_sessions.is_empty()).await;
     let mut orders = mesh.watch_at(&mesh.service.server, &mesh.orders, request).await;
+    orders.resync().await;
+    assert_eq!(orders.snapshot().await.changes, Some(Changes::default()));
     let at_orders = mesh.session("alice", "orders").await;
     mesh.end("alice", &at_orders).await;
     let told = orders.until(|all| !all.ended_sessions.is_empty()).await;

@@ -25,9 +25,9 @@ async fn watchers_have_places_of_their_own_and_one_peer_a_quarter_of_them() {
     }
     let refused = Watcher::begin(server, &token, WatchRequest::default()).await.map(drop);
     assert_refused(refused, Code::ResourceExhausted, "OVERLOADED");
-    let taken =
+    let places =
         server.scrape().await.sum("signet_places_taken", &[("listener", "grpc"), ("lane", "watchers")]);
-    assert!((taken - 2.0).abs() < f64::EPSILON, "{taken}");
+    assert!((places - 2.0).abs() < f64::EPSILON, "{places}");
     // Nobody else is refused for that.
     mesh.session("alice", "stock").await;
     drop(open);

@@ -3,13 +3,22 @@
 mod audiences;
 mod bounds;
 mod ends;
+mod heartbeats;
+mod large;
+mod missed;
+mod named;
+mod news;
 mod resumed;
 mod scopes;
+mod taken;
+mod verified;
 mod verifier;
 
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, TransactionTrait, sea_query::Query};
 use signet::{
+    base::Timestamp,
     identity::Administrator,
     model::{ClientId, UserId},
     proto::identity::{
@@ -22,15 +31,22 @@ use signet::{
 };
 use tokio::time::timeout;
 use tonic::{Status, Streaming, transport::Channel};
+use uuid::Uuid;
 
 use crate::{
     clients::{Registered, Service, Wanted, claims, request},
-    harness::{PASSWORD, TestServer, with_token},
+    harness::{Data, PASSWORD, TestServer, with_token},
     permissions::Operator,
 };
 
 /// Longer than anything takes to be told, by far.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most bytes that one message may have.
+const MESSAGE_BYTES: usize = 1_024 * 1_024;
+
+/// How many rows one statement adds.
+const BATCH: usize = 1_000;
 
 /// What the shop's client may have for its users.
 const SCOPES: &str = "stock.read stock.write profile account";
@@ -49,6 +65,18 @@ pub(super) struct Watcher {
     stream: Streaming<WatchResponse>,
     /// The newest resume token.
     pub(super) token: Vec<u8>,
+}
+
+/// A row of the feed that another process wrote.
+#[derive(Default)]
+pub(super) struct Row<'a> {
+    pub(super) subject: Uuid,
+    pub(super) kind: &'a str,
+    pub(super) effect: &'a str,
+    pub(super) holder: Option<Uuid>,
+    pub(super) audience: Option<&'a str>,
+    pub(super) scopes: Option<String>,
+    pub(super) time: Option<Timestamp>,
 }
 
 impl Mesh {
@@ -101,11 +129,21 @@ impl Mesh {
 
     /// The access token of a login of `username` for `scope` at the audience.
     pub(super) async fn log_in(&self, username: &str, scope: &str, audience: &str) -> String {
+        self.log_in_to(username, scope, &[audience]).await
+    }
+
+    /// The same at several audiences.
+    pub(super) async fn log_in_to(&self, username: &str, scope: &str, audiences: &[&str]) -> String {
         let password = PasswordGrant { username: username.to_owned(), password: PASSWORD.to_owned() };
         let asked = request(Grant::Password(password), Some(self.app.by_secret()));
-        let asked =
-            IssueTokenRequest { scope: scope.to_owned(), audiences: vec![audience.to_owned()], ..asked };
+        let audiences = audiences.iter().map(|name| (*name).to_owned()).collect();
+        let asked = IssueTokenRequest { scope: scope.to_owned(), audiences, ..asked };
         self.service.issue(asked).await.unwrap().access_token
+    }
+
+    /// The access token of a login of `username`, who may read the stock by it.
+    pub(super) async fn session_token(&self, username: &str) -> String {
+        self.log_in(username, "stock.read", "stock").await
     }
 
     /// Logs in for stock, and returns the session.
@@ -158,7 +196,7 @@ impl Watcher {
         request: WatchRequest,
     ) -> Result<Self, Status> {
         let resumed = request.resume_token.clone();
-        let mut client = EventServiceClient::new(channel);
+        let mut client = EventServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         let stream = client.watch(with_token(request, token)).await?.into_inner();
         Ok(Self { stream, token: resumed })
     }
@@ -190,6 +228,23 @@ impl Watcher {
         }
     }
 
+    /// What it is told first, until `is_there`: the snapshot may be that of one who began a moment before, and is followed by what has
+    /// changed since.
+    pub(super) async fn first(&mut self, is_there: impl Fn(&Changes) -> bool) -> Changes {
+        let mut all = self.snapshot().await.changes.unwrap();
+        while !is_there(&all) {
+            let next = self.changes().await;
+            add(&mut all, next);
+        }
+        all
+    }
+
+    /// Asserts that the next that is told is that something may have been missed.
+    pub(super) async fn resync(&mut self) {
+        let part = self.part().await.unwrap();
+        assert!(matches!(part, Some(Part::Resync(_))), "{part:?}");
+    }
+
     /// What is told next, but heartbeats.
     pub(super) async fn changes(&mut self) -> Changes {
         loop {
@@ -216,6 +271,29 @@ impl Watcher {
         while self.part().await?.is_some() {}
         Ok(())
     }
+}
+
+/// Adds `rows` to the feed in `data`, all at once; at `now` those that have no time.
+pub(super) async fn tell(data: &Data, now: Timestamp, rows: &[Row<'_>]) {
+    let db = data.connect().await.begin().await.unwrap();
+    for rows in rows.chunks(BATCH) {
+        let mut insert = Query::insert();
+        insert.into_table("changes");
+        insert.columns(["subject", "kind", "effect", "holder", "audience", "scopes", "create_time"]);
+        for row in rows {
+            insert.values_panic([
+                row.subject.into(),
+                row.kind.into(),
+                row.effect.into(),
+                row.holder.into(),
+                row.audience.into(),
+                row.scopes.clone().into(),
+                row.time.unwrap_or(now).as_micros().into(),
+            ]);
+        }
+        db.execute(&insert).await.unwrap();
+    }
+    db.commit().await.unwrap();
 }
 
 fn add(all: &mut Changes, next: Changes) {

@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
-use signet::proto::identity::events::v1::{WatchRequest, watch_response::Part};
+use signet::{
+    identity::{
+        Administrator,
+        clients::{ClientChange, SetChange},
+    },
+    model::NameSet,
+    proto::identity::events::v1::{Kind, WatchRequest, watch_response::Part},
+};
 
-use super::{Mesh, Watcher};
+use super::{Mesh, Watcher, of_kinds};
 
 fn resuming(watcher: &Watcher) -> WatchRequest {
     WatchRequest { resume_token: watcher.token.clone(), ..WatchRequest::default() }
@@ -84,14 +91,60 @@ async fn a_token_that_is_too_old_made_up_or_of_the_future_is_answered_by_a_resyn
     let replica = server.replica(&["--standing-cache-max-age=200ms"]).await;
     let session = mesh.session("alice", "stock").await;
     mesh.end("alice", &session).await;
-    for (what, token) in
-        [("old", old), ("future", future), ("later form", later_form), ("made up", b"x".to_vec())]
-    {
+    let tokens = [
+        ("old", old),
+        ("future", future),
+        ("later form", later_form),
+        ("made up", b"x".to_vec()),
+        ("longer", vec![9; 1_000]),
+    ];
+    for (what, token) in tokens {
         let request = WatchRequest { resume_token: token, ..WatchRequest::default() };
         let mut again = mesh.watch_at(&replica, &mesh.stock, request).await;
         let part = again.part().await.unwrap();
         assert!(matches!(part, Some(Part::Resync(_))), "{what}: {part:?}");
         let snapshot = again.snapshot().await.changes.unwrap();
-        assert_eq!(snapshot.ended_sessions, [session.clone()], "{what}");
+        assert_eq!(snapshot.ended_sessions, [&*session], "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_token_of_other_kinds_or_other_audiences_is_answered_by_a_resync_and_a_snapshot() {
+    let mesh = Mesh::start().await;
+    let server = &mesh.service.server;
+    let [at_stock, at_orders] = [mesh.session("alice", "stock").await, mesh.session("alice", "orders").await];
+    mesh.end("alice", &at_stock).await;
+    mesh.end("alice", &at_orders).await;
+    let mut first = mesh.watch_at(server, &mesh.stock, of_kinds(&[Kind::Keys])).await;
+    first.snapshot().await;
+    // It was told of keys alone so far.
+    let mut all = mesh.watch_at(server, &mesh.stock, resuming(&first)).await;
+    all.resync().await;
+    assert_eq!(all.snapshot().await.changes.unwrap().ended_sessions, [&*at_stock]);
+
+    let audiences = SetChange::To(NameSet::parse("stock orders signet").unwrap());
+    let change = ClientChange { audiences, ..ClientChange::default() };
+    let (client, by) = (mesh.stock.client_id(), Administrator::operator());
+    mesh.service.operator.update(&client.into(), &change, &by).await.unwrap();
+    all.end().await.unwrap();
+    let mut both = mesh.watch_at(server, &mesh.stock, resuming(&all)).await;
+    both.resync().await;
+    let mut told = both.snapshot().await.changes.unwrap().ended_sessions;
+    told.sort_unstable();
+    let mut ended = [at_stock, at_orders];
+    ended.sort_unstable();
+    assert_eq!(told, ended);
+}
+
+#[tokio::test]
+async fn who_was_told_to_keep_it_for_another_time_begins_anew() {
+    let mesh = Mesh::start().await;
+    let mut short = mesh.watch(&mesh.stock).await;
+    let keep_for = short.snapshot().await.keep_for.unwrap();
+    let replica =
+        mesh.service.server.replica(&["--access-token-ttl=1h", "--standing-cache-max-age=200ms"]).await;
+    let mut long = mesh.watch_at(&replica, &mesh.stock, resuming(&short)).await;
+    long.resync().await;
+    let longer = long.snapshot().await.keep_for.unwrap();
+    assert_eq!(longer.seconds - keep_for.seconds, 45 * 60);
 }

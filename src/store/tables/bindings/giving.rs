@@ -132,7 +132,7 @@ impl Store {
             Entity::delete_by_id((INSTANCE, old.id.0)).exec(&*db).await?;
             db.must_leave_an_admin_but(&old);
             tell(&db, UNBOUND, old.subject, change.now).await?;
-            taken_scopes::tell_of(&*db, old.subject, &role.audience, &role.scopes, change.now).await?;
+            taken_scopes::tell_of(&*db, old.subject, std::slice::from_ref(&role), change.now).await?;
             db.done(old.id.0, FieldChange::of(Field::ExpireTime, &text(old.expire_time), ""), Some(old)).await
         })
         .await
@@ -178,11 +178,8 @@ async fn set_end(
     // Who was an admin without an end may be one no longer.
     db.must_leave_an_admin_but(old);
     tell(db, BOUND, old.subject, db.now()).await?;
-    let is_earlier = end.is_some_and(|end| old.expire_time.is_none_or(|old| end < old));
-    if is_earlier {
-        // Tokens were issued that count for longer than the binding does now.
-        let losers = taken_scopes::of_principal(&**db, old.subject).await?;
-        taken_scopes::tell(&**db, &losers, &role.audience, &role.scopes, db.now()).await?;
+    if let Some(end) = end.filter(|end| old.expire_time.is_none_or(|old| *end < old)) {
+        taken_scopes::tell_of_end(&**db, old.subject, role, end, db.now()).await?;
     }
     Ok(FieldChange::of(Field::ExpireTime, &text(old.expire_time), &text(end)))
 }

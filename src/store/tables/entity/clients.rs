@@ -13,6 +13,7 @@ pub(crate) struct Model {
     pub kind: String,
     pub scopes: String,
     pub audiences: String,
+    pub past_audiences: Option<String>,
     pub jwks: Option<String>,
     pub spiffe_id: Option<String>,
     #[sea_orm(unique)]

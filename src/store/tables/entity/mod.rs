@@ -15,6 +15,7 @@ pub(super) mod client_assertions;
 pub(super) mod client_secrets;
 pub(super) mod clients;
 pub(super) mod copies;
+pub(super) mod feed_marks;
 pub(super) mod groups;
 pub(super) mod leases;
 pub(super) mod memberships;

@@ -4,8 +4,6 @@ mod one_time;
 
 use std::{sync::Arc, time::Duration};
 
-use uuid::Uuid;
-
 use super::{
     Guessing, HashRequest, NewAccount, NewAccounts, OneTimePassword, Passwords, Proof, UsernameRests,
     guessing::Guess, new_accounts::Asked, passwords::Argon2Params,
@@ -15,7 +13,7 @@ use crate::{
     base::{Clock, Deadline, Tally, Throttle},
     changes::{Fill, Known, RowCache, Subscriber, Watermark},
     model::{Error, Origin, Password, PasswordRules, ReservedNames, User, UserId, Username},
-    store::{ChangeKind, Credentials, Login, Sha256, Store, Strangers},
+    store::{Change, ChangeKind, Credentials, Login, Sha256, Store, Strangers},
 };
 
 pub use one_time::ChosenPassword;
@@ -366,12 +364,10 @@ impl Accounts {
 }
 
 impl Subscriber for Accounts {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::User
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        self.forget(UserId(id));
+    fn hear(&self, change: &Change) {
+        if change.concerns(ChangeKind::User) {
+            self.forget(UserId(change.subject));
+        }
     }
 
     fn forget_everything(&self) {

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, sea_query::Query};
 use signet::{
     base::{Clock, Timestamp},
     changes::{Feed, Subscriber},
-    store::{ChangeKind, Store},
+    store::{Change, ChangeKind, Store},
 };
 use uuid::Uuid;
 
@@ -26,12 +26,10 @@ struct Forgetful {
 }
 
 impl Subscriber for Forgetful {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::Binding
-    }
-
-    fn forget_changed(&self, _: Uuid) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+    fn hear(&self, change: &Change) {
+        if change.concerns(ChangeKind::Binding) {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn forget_everything(&self) {

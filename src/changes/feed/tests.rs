@@ -11,12 +11,10 @@ use crate::store::ChangeKind;
 struct Recorder(ChangeKind, Mutex<Vec<u128>>);
 
 impl Subscriber for Recorder {
-    fn kind(&self) -> ChangeKind {
-        self.0
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        self.1.lock().unwrap().push(id.as_u128());
+    fn hear(&self, change: &Change) {
+        if change.concerns(self.0) {
+            self.1.lock().unwrap().push(change.subject.as_u128());
+        }
     }
 
     fn forget_everything(&self) {}

@@ -36,7 +36,7 @@ use crate::{
     changes::{Subscriber, Watermark},
     metrics::StreamMetrics,
     model::Error,
-    store::{Change, ChangeKind, Store},
+    store::{Change, Store},
 };
 
 /// For how long changes are gathered, so that many cost one message.
@@ -357,11 +357,6 @@ impl Hub {
 }
 
 impl Subscriber for Hub {
-    /// It hears of every kind, by [`Self::hear`].
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::Session
-    }
-
     fn hear(&self, change: &Change) {
         let now = self.clock.now();
         // Whoever fetches a document anew may be answered by a replica that has yet to hear of it.
@@ -373,8 +368,6 @@ impl Subscriber for Hub {
             Noted::TooMuch => state.forget_everything(&self.resync),
         }
     }
-
-    fn forget_changed(&self, _: Uuid) {}
 
     fn read_on(&self) {
         // A long reading is no lack of one.

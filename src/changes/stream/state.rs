@@ -125,7 +125,6 @@ impl State {
         (self.is_noting, self.is_loaded) = (false, false);
         self.log.clear();
         (self.pending, self.pending_bytes) = (VecDeque::new(), 0);
-        self.again.clear();
         // Nor is it known what has changed about whoever is about to begin.
         self.changed.forget();
         self.groups.clear();

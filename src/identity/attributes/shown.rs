@@ -8,7 +8,7 @@ use crate::{
     base::Clock,
     changes::{Known, RowCache, Subscriber, Watermark},
     model::{AttributeDeclaration, Declarations, Error, NamedAttributes, User},
-    store::{ChangeKind, Store},
+    store::{Change, ChangeKind, Store},
 };
 
 /// All that is declared is remembered as one row.
@@ -83,16 +83,10 @@ impl ShownAttributes {
 }
 
 impl Subscriber for ShownAttributes {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::Attribute
-    }
-
-    fn hears_unnamed(&self) -> bool {
-        false
-    }
-
-    fn forget_changed(&self, _: Uuid) {
-        self.declared.forget_all();
+    fn hear(&self, change: &Change) {
+        if change.concerns_by_name(ChangeKind::Attribute) {
+            self.declared.forget_all();
+        }
     }
 
     fn forget_everything(&self) {

@@ -12,15 +12,13 @@ mod slot;
 
 use std::{sync::Arc, time::Duration};
 
-use uuid::Uuid;
-
 use super::Guessing;
 use crate::{
     audit::Audit,
     base::{Clock, Tally, Timestamp},
     changes::{Known, RowCache, Subscriber, Watermark},
     model::{Client, ClientId, Error, NameSet},
-    store::{ChangeKind, Store, Strangers},
+    store::{Change, ChangeKind, Store, Strangers},
 };
 use keys::ClientKeys;
 
@@ -157,12 +155,10 @@ impl Clients {
 }
 
 impl Subscriber for Clients {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::Client
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        self.known.forget(ClientId(id));
+    fn hear(&self, change: &Change) {
+        if change.concerns(ChangeKind::Client) {
+            self.known.forget(ClientId(change.subject));
+        }
     }
 
     fn forget_everything(&self) {

@@ -32,7 +32,7 @@ use crate::{
     changes::{Subscriber, Watermark},
     jose::{JwkSet, KeySet},
     model::{Claims, Error, KeyId, current_trace, error},
-    store::{ChangeKind, SIGNING_KEYS},
+    store::{Change, ChangeKind, SIGNING_KEYS},
 };
 
 pub use administering::ListedKey;
@@ -312,12 +312,8 @@ impl Keyring {
 }
 
 impl Subscriber for Keyring {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::SigningKeys
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        if id == SIGNING_KEYS {
+    fn hear(&self, change: &Change) {
+        if change.concerns(ChangeKind::SigningKeys) && change.subject == SIGNING_KEYS {
             self.forget_everything();
         }
     }

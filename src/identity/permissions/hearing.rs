@@ -11,7 +11,10 @@ use std::{
 use uuid::Uuid;
 
 use super::Permissions;
-use crate::{changes::Subscriber, store::ChangeKind};
+use crate::{
+    changes::Subscriber,
+    store::{Change, ChangeKind},
+};
 
 /// How many changes are remembered of roles, and of groups. Whoever was read before them is read anew.
 const MAX_REMEMBERED: usize = 1_024;
@@ -107,17 +110,12 @@ impl Permissions {
 }
 
 impl Subscriber for Hearing {
-    fn kind(&self) -> ChangeKind {
-        self.kind
-    }
-
-    /// No: while an upgrade rolls, each login at an old replica would have the roles of all users read anew.
-    fn hears_unnamed(&self) -> bool {
-        false
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        let heard = &self.permissions.heard;
+    /// By name alone: while an upgrade rolls, each login at an old replica would have the roles of all users read anew.
+    fn hear(&self, change: &Change) {
+        if !change.concerns_by_name(self.kind) {
+            return;
+        }
+        let (heard, id) = (&self.permissions.heard, change.subject);
         match self.kind {
             ChangeKind::Role => heard.roles.hear(id),
             ChangeKind::Group => heard.groups.hear(id),

@@ -8,7 +8,7 @@ use crate::{
     base::Clock,
     changes::{Known, RowCache, Subscriber, Turns, Watermark},
     model::{AudienceName, Error, policy::ServicePolicy},
-    store::{ChangeKind, Store},
+    store::{Change, ChangeKind, Store},
 };
 
 /// How much is remembered, in units of [`UNIT`] bytes: 32 MiB, which is some hundreds of services.
@@ -65,16 +65,10 @@ impl PoliciesInForce {
 }
 
 impl Subscriber for PoliciesInForce {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::Policy
-    }
-
-    fn hears_unnamed(&self) -> bool {
-        false
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        self.known.forget(id);
+    fn hear(&self, change: &Change) {
+        if change.concerns_by_name(ChangeKind::Policy) {
+            self.known.forget(change.subject);
+        }
     }
 
     fn forget_everything(&self) {

@@ -20,7 +20,9 @@ use crate::{
         Authentication, Error, NameSet, Origin, Session, SessionId, SessionLifetime, User, UserId,
         id::uuid_v7,
     },
-    store::{ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers},
+    store::{
+        Change, ChangeKind, Exchange, LastExchange, RefreshState, Sha256, Store, StoredSession, Strangers,
+    },
 };
 
 pub use administering::{EndedSessions, SessionPage, SessionsOf};
@@ -437,12 +439,10 @@ impl Sessions {
 }
 
 impl Subscriber for Sessions {
-    fn kind(&self) -> ChangeKind {
-        ChangeKind::Session
-    }
-
-    fn forget_changed(&self, id: Uuid) {
-        self.known.forget(SessionId(id));
+    fn hear(&self, change: &Change) {
+        if change.concerns(ChangeKind::Session) {
+            self.known.forget(SessionId(change.subject));
+        }
     }
 
     fn forget_everything(&self) {

@@ -129,6 +129,20 @@ pub struct Change {
     pub create_time: Timestamp,
 }
 
+impl Change {
+    /// Whether it is of `kind`, or may be since that is not known.
+    #[must_use]
+    pub fn concerns(&self, kind: ChangeKind) -> bool {
+        self.kind.is_none_or(|of| of == kind)
+    }
+
+    /// The same of a kind that no release knew which told of changes without their kind.
+    #[must_use]
+    pub fn concerns_by_name(&self, kind: ChangeKind) -> bool {
+        self.concerns(kind) && !self.is_unnamed
+    }
+}
+
 impl From<Model> for Change {
     fn from(row: Model) -> Self {
         let Model { id, subject, kind, effect, create_time, holder, audience, scopes } = row;

@@ -45,8 +45,7 @@ async fn what_happens_at_one_audience_is_not_told_to_another() {
 #[tokio::test]
 async fn a_resume_token_of_another_tells_nothing_of_its_audiences() {
     let mesh = Mesh::start().await;
-    let mut stock = mesh.watch(&mesh.stock).await;
-    stock.snapshot().await;
+    let mut stock = mesh.told(&mesh.stock).await;
     let at_stock = mesh.session("alice", "stock").await;
     mesh.end("alice", &at_stock).await;
     let request = WatchRequest { resume_token: stock.token.clone(), ..WatchRequest::default() };

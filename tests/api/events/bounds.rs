@@ -46,8 +46,7 @@ async fn who_reads_nothing_is_dropped_with_a_resync_and_holds_up_nobody() {
     let endpoint = Channel::from_shared(server.uri()).unwrap().initial_stream_window_size(Some(1_024));
     let channel = endpoint.connect().await.unwrap();
     let mut sleeping = Watcher::begin_by(channel, &token, WatchRequest::default()).await.unwrap();
-    let mut awake = mesh.watch(&mesh.stock).await;
-    awake.snapshot().await;
+    let mut awake = mesh.told(&mesh.stock).await;
     // A change of what many have is large.
     let big = "x".repeat(900);
     let role = mesh.operator.role("stock", "big", &big).await;
@@ -81,8 +80,7 @@ async fn who_reads_nothing_is_dropped_with_a_resync_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_burst_is_told_in_few_messages_and_whole() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let mut sessions = Vec::new();
     for number in 0..10 {
         let user = mesh.user(&format!("user{number}")).await;

@@ -34,8 +34,7 @@ async fn a_session_that_ends_is_told_by_its_id_and_is_in_the_next_snapshot() {
 #[tokio::test]
 async fn each_session_of_a_user_who_is_disabled_or_deleted_is_told() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     for (name, is_deleted) in [("bob", false), ("carol", true)] {
         let id = mesh.user(name).await;
         let mut sessions = Vec::new();
@@ -58,8 +57,7 @@ async fn each_session_of_a_user_who_is_disabled_or_deleted_is_told() {
 #[tokio::test]
 async fn a_client_that_is_disabled_or_deleted_is_told_with_a_time() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let wanted = Wanted { audiences: "stock", ..Wanted::confidential("stock.read") };
     let gone = mesh.service.register_alone("gone", wanted).await;
     mesh.set_active(gone.client_id(), false).await;
@@ -151,8 +149,7 @@ async fn a_stream_ends_when_something_about_its_client_changes_and_with_its_toke
 #[tokio::test]
 async fn a_heartbeat_comes_when_nothing_changes_and_says_where_to_go_on() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     watcher.token.clear();
     mesh.service.server.clock.advance(Duration::from_secs(10));
     let part = watcher.part().await.unwrap().unwrap();

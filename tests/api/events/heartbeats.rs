@@ -30,14 +30,12 @@ impl Mesh {
 #[tokio::test]
 async fn a_heartbeat_comes_each_ten_seconds_also_while_others_begin_to_watch() {
     let mesh = Mesh::start().await;
-    let mut first = mesh.watch(&mesh.stock).await;
-    first.snapshot().await;
+    let mut first = mesh.told(&mesh.stock).await;
     let mut others = Vec::new();
     for _ in 0..2 {
         for _ in 0..2 {
             mesh.five_seconds().await;
-            let mut other = mesh.watch(&mesh.stock).await;
-            other.snapshot().await;
+            let other = mesh.told(&mesh.stock).await;
             others.push(other);
         }
         first.heartbeat().await;

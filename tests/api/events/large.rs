@@ -83,8 +83,7 @@ async fn a_snapshot_that_cannot_tell_all_says_before_when_no_token_counts_and_a_
     log::keep_warnings();
     let mesh = Mesh::start().await;
     let server = &mesh.service.server;
-    let mut early = mesh.watch(&mesh.stock).await;
-    early.snapshot().await;
+    let early = mesh.told(&mesh.stock).await;
     let early = early.token.clone();
     // Somewhat more than fits.
     let rows = losses(17_000, server.clock.now().before(Duration::from_mins(4)));
@@ -153,8 +152,7 @@ async fn what_a_replica_with_little_memory_has_forgotten_the_time_says_to_those_
 async fn a_large_reading_of_the_feed_drops_nobody_who_reads() {
     let mesh = Mesh::start().await;
     let server = &mesh.service.server;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let row = |subject| Row {
         subject,
         kind: "session",

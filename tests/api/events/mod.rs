@@ -117,6 +117,13 @@ impl Mesh {
         self.watch_at(&self.service.server, who, WatchRequest::default()).await
     }
 
+    /// The same, once it has read its snapshot.
+    pub(super) async fn told(&self, who: &Registered) -> Watcher {
+        let mut watcher = self.watch(who).await;
+        watcher.snapshot().await;
+        watcher
+    }
+
     pub(super) async fn watch_at(
         &self,
         server: &TestServer,

@@ -20,8 +20,7 @@ fn resuming(watcher: &Watcher) -> WatchRequest {
 #[tokio::test]
 async fn what_came_meanwhile_is_told_by_the_same_replica_and_nothing_before() {
     let mesh = Mesh::start().await;
-    let mut first = mesh.watch(&mesh.stock).await;
-    first.snapshot().await;
+    let mut first = mesh.told(&mesh.stock).await;
     let [one, other] = [mesh.session("alice", "stock").await, mesh.session("alice", "stock").await];
     mesh.end("alice", &one).await;
     first.until(|all| !all.ended_sessions.is_empty()).await;
@@ -37,8 +36,7 @@ async fn what_came_meanwhile_is_told_by_the_same_replica_and_nothing_before() {
 async fn another_replica_goes_on_and_has_keys_and_policies_read_anew() {
     let mesh = Mesh::start().await;
     let other = mesh.service.server.replica(&["--standing-cache-max-age=200ms"]).await;
-    let mut first = mesh.watch(&mesh.stock).await;
-    first.snapshot().await;
+    let first = mesh.told(&mesh.stock).await;
     let session = mesh.session("alice", "stock").await;
     let request = resuming(&first);
     mesh.end("alice", &session).await;
@@ -79,8 +77,7 @@ async fn what_is_ended_at_one_replica_is_told_by_the_other_through_a_restart() {
 async fn a_token_that_is_too_old_made_up_or_of_the_future_is_answered_by_a_resync_and_a_snapshot() {
     let mesh = Mesh::start().await;
     let server = &mesh.service.server;
-    let mut first = mesh.watch(&mesh.stock).await;
-    first.snapshot().await;
+    let first = mesh.told(&mesh.stock).await;
     let old = first.token.clone();
     let mut future = old.clone();
     future[17] = 0x7f;

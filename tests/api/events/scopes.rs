@@ -27,8 +27,7 @@ pub(super) fn assert_taken(taken: &TakenScopes, subject: &str, scopes: &[&str]) 
 #[tokio::test]
 async fn a_role_that_is_taken_from_somebody_is_told_with_its_time() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let alice = mesh.alice().await;
     let writer = mesh.operator.role("stock", "writer", "stock.write stock.read").await;
     mesh.operator.bind(writer, Principal::User(alice)).await;
@@ -48,8 +47,7 @@ async fn a_role_that_is_taken_from_somebody_is_told_with_its_time() {
 #[tokio::test]
 async fn what_another_role_still_gives_is_not_told() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let alice = Principal::User(mesh.alice().await);
     let writer = mesh.operator.role("stock", "writer", "stock.write").await;
     let other = mesh.operator.role("stock", "other", "stock.write stock.count").await;
@@ -66,8 +64,7 @@ async fn what_another_role_still_gives_is_not_told() {
 #[tokio::test]
 async fn a_role_that_gives_less_or_is_deleted_is_told_to_all_who_have_it() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let (bob, carol) = (mesh.user("bob").await, mesh.user("carol").await);
     let writer = mesh.operator.role("stock", "writer", "stock.write stock.count").await;
     let night = mesh.operator.group_of("night", carol).await;
@@ -94,8 +91,7 @@ async fn a_role_that_gives_less_or_is_deleted_is_told_to_all_who_have_it() {
 #[tokio::test]
 async fn more_than_a_hundred_are_not_named() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     let writer = mesh.operator.role("stock", "writer", "stock.write").await;
     let mut night = None;
     let (store, now) = (&mesh.service.store, mesh.service.server.clock.now());
@@ -119,8 +115,7 @@ async fn more_than_a_hundred_are_not_named() {
 #[tokio::test]
 async fn what_a_client_may_no_longer_ask_for_is_taken_from_all_its_tokens() {
     let mesh = Mesh::start().await;
-    let mut watcher = mesh.watch(&mesh.stock).await;
-    watcher.snapshot().await;
+    let mut watcher = mesh.told(&mesh.stock).await;
     mesh.service.set_scopes(mesh.app.client_id(), "stock.read profile account").await;
     let taken = watcher.until(|all| all.taken_scopes.len() >= 2).await.taken_scopes;
     for audience in ["stock", "signet"] {

@@ -12,7 +12,7 @@ use tonic::Code;
 
 use super::{Mesh, Watcher};
 use crate::{
-    clients::{Registered, Wanted},
+    clients::Wanted,
     harness::{PASSWORD, assert_refused},
 };
 
@@ -25,13 +25,6 @@ impl Mesh {
     async fn set_audiences(&self, id: ClientId, audiences: &str) {
         let audiences = SetChange::To(NameSet::parse(audiences).unwrap());
         self.change_client(id, ClientChange { audiences, ..ClientChange::default() }).await;
-    }
-
-    /// What `who` is told from now on.
-    async fn told(&self, who: &Registered) -> Watcher {
-        let mut watcher = self.watch(who).await;
-        watcher.snapshot().await;
-        watcher
     }
 }
 

@@ -54,6 +54,26 @@ fn session(id: u128, user: u128, audiences: &str) -> Event {
     Event::Session { id: Uuid::from_u128(id), user: Some(Uuid::from_u128(user)), at: Some(at(audiences)) }
 }
 
+fn of_2_000_sessions() -> Log {
+    let mut log = Log::new(PLENTY);
+    for number in 0..2_000_u32 {
+        log.add(session(number.into(), number.into(), "stock"), when(1, 1));
+    }
+    log
+}
+
+/// What `client` asks for that follows all that happens at stock.
+fn asked(log: &Log, client: u128, since: Since) -> AnswerRequest {
+    AnswerRequest {
+        client: Uuid::from_u128(client),
+        interest: interest("stock", Kinds::ALL),
+        since,
+        view: log.view(),
+        batch: 1,
+        position: vec![0; 100],
+    }
+}
+
 fn taken(audience: &str, scopes: &str) -> Event {
     let (audience, scopes) = (AudienceName::parse(audience).unwrap(), NameSet::parse(scopes).unwrap());
     Event::Scopes(Box::new(Taken { subject: None, client: None, audience, scopes }))
@@ -199,33 +219,15 @@ fn a_snapshot_beyond_its_bound_tells_the_newest_and_a_time_and_whoever_goes_on_i
     assert!(bytes < SNAPSHOT_BYTES && bytes > SNAPSHOT_BYTES * 8 / 10);
     let told_from = 18_000 - i64::try_from(changes.taken_scopes.len()).unwrap();
     assert!(not_before.unwrap().as_micros() - LATE >= told_from - 1);
-    let asked = |since| AnswerRequest {
-        client: Uuid::nil(),
-        interest: all.clone(),
-        since,
-        view: log.view(),
-        batch: 1,
-        position: Vec::new(),
-    };
     let answers = answers(PLENTY);
-    assert_eq!(answers.make(&asked(Since::Batch(0))).unwrap_err(), NoAnswer::Past);
-    assert!(answers.make(&asked(Since::All)).unwrap().is_cut);
+    assert_eq!(answers.make(&asked(&log, 0, Since::Batch(0))).unwrap_err(), NoAnswer::Past);
+    assert!(answers.make(&asked(&log, 0, Since::All)).unwrap().is_cut);
 }
 
 #[test]
 fn answers_that_nobody_reads_take_so_much_and_no_more() {
-    let mut log = Log::new(PLENTY);
-    for number in 0..2_000_u32 {
-        log.add(session(number.into(), number.into(), "stock"), when(1, 1));
-    }
-    let asked = || AnswerRequest {
-        client: Uuid::nil(),
-        interest: interest("stock", Kinds::ALL),
-        since: Since::All,
-        view: log.view(),
-        batch: 1,
-        position: vec![0; 100],
-    };
+    let log = of_2_000_sessions();
+    let asked = || asked(&log, 0, Since::All);
     let answers = answers(200);
     let first = answers.make(&asked()).unwrap();
     let told = |message: &Bytes| u32::from_be_bytes(message[..4].try_into().unwrap());
@@ -264,18 +266,8 @@ proptest! {
 
 #[test]
 fn one_client_leaves_room_to_others() {
-    let mut log = Log::new(PLENTY);
-    for number in 0..2_000_u32 {
-        log.add(session(number.into(), number.into(), "stock"), when(1, 1));
-    }
-    let asked = |client| AnswerRequest {
-        client: Uuid::from_u128(client),
-        interest: interest("stock", Kinds::ALL),
-        since: Since::All,
-        view: log.view(),
-        batch: 1,
-        position: vec![0; 100],
-    };
+    let log = of_2_000_sessions();
+    let asked = |client| asked(&log, client, Since::All);
     // Two of these take more than a quarter.
     let answers = answers(300_000);
     let first = answers.make(&asked(1)).unwrap();

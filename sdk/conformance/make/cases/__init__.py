@@ -1,0 +1,1 @@
+"""Owns the cases of `server.json`: each module states its cases, and what is expected of each, by hand."""

@@ -15,6 +15,11 @@ def server_cases() -> list[dict]:
     return [case for name in modules for case in importlib.import_module(f"{cases.__name__}.{name}").cases()]
 
 
+def refused_policies() -> list[dict]:
+    """The sets that no policy may be made of."""
+    return [{"name": f"policy: {name}", "why": why, "policy": name} for name, why in policies.REFUSED.items()]
+
+
 def pretty(document) -> bytes:
     """JSON with one case in each line, so that a change is read as what it is."""
     def line(value) -> str:
@@ -36,7 +41,7 @@ def files() -> dict[pathlib.PurePosixPath, bytes]:
     """The bytes of each file, by its path in the folder of the corpus."""
     documents = {
         "keys.json": jwks.key_sets(),
-        "server.json": {"issuer": ISSUER, "audience": AUDIENCE, "now": NOW, "cases": server_cases()},
+        "server.json": {"issuer": ISSUER, "audience": AUDIENCE, "now": NOW, "refused_policies": refused_policies(), "cases": server_cases()},
         "jwks.json": {"cases": jwks.cases()},
         "streams.json": {"issuer": ISSUER, "audience": AUDIENCE, "cases": streams.cases()},
         "clients.json": {"retry": clients.retries(), "renew": clients.renewals(), "attach": clients.attachments()},

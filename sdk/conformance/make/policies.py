@@ -7,11 +7,23 @@ import tempfile
 
 from google.protobuf import descriptor_pb2
 
+from . import bent
+
 HERE = pathlib.Path(__file__).resolve().parent.parent
 PROTO = HERE / "policies" / "proto"
 REPOSITORY = HERE.parent.parent / "proto"
-# `identity.v1.access`, and field numbers of `Access` and `Access.Authenticated` (access.proto).
-ACCESS, PUBLIC, AUTHENTICATED = 333_647_707, 1, 2
+ACCESS_PROTO = "identity/v1/access.proto"
+
+# Sets that no policy may be made of, and why.
+REFUSED = {
+    "no_definition": "It does not define the option.",
+    "no_imports": "It lacks the files that are imported, and so the definition of the option.",
+    "options_without_definition": "It has options of the number, and does not define the option.",
+    "other_definition": "It defines an option of the number, under another name.",
+    "not_a_set": "It is no FileDescriptorSet.",
+    "cut": "It is a part of a FileDescriptorSet.",
+    "empty": "It has no files.",
+}
 
 
 def compiled(*files: str, include=(PROTO, REPOSITORY), imports: bool = True) -> bytes:
@@ -23,60 +35,57 @@ def compiled(*files: str, include=(PROTO, REPOSITORY), imports: bool = True) -> 
         return out.read_bytes()
 
 
-# ===== bytes of protobuf, made by hand =====
+def _encoded(parsed: descriptor_pb2.FileDescriptorSet) -> bytes:
+    return parsed.SerializeToString(deterministic=True)
 
 
-def varint(number: int) -> bytes:
-    """A varint; a negative one as 64 bits."""
-    number &= (1 << 64) - 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
+def _with(encoded: bytes, *files: descriptor_pb2.FileDescriptorProto) -> bytes:
+    """The set with `files` behind those that it has."""
+    parsed = descriptor_pb2.FileDescriptorSet.FromString(encoded)
+    parsed.file.extend(files)
+    return _encoded(parsed)
 
 
-def number_field(field: int, value: int) -> bytes:
-    """A field that is a varint."""
-    return varint(field << 3) + varint(value)
-
-
-def bytes_field(field: int, value: bytes) -> bytes:
-    """A field with a length: a string or a message."""
-    return varint(field << 3 | 2) + varint(len(value)) + value
-
-
-def authenticated(inner: bytes) -> bytes:
-    """An `Access` with the rule `authenticated`, whose bytes are `inner`."""
-    return bytes_field(AUTHENTICATED, inner)
-
-
-def access(rule: bytes) -> bytes:
-    """Method options in which `identity.v1.access` has the bytes `rule`."""
-    return bytes_field(ACCESS, rule)
-
-
-def with_options(encoded: bytes, options: dict[str, bytes]) -> bytes:
-    """The set with the bytes of the options of methods, by their names `Service.Method`; those that are not named keep theirs."""
-    parsed, left = descriptor_pb2.FileDescriptorSet.FromString(encoded), set(options)
+def _stripped(encoded: bytes) -> bytes:
+    """The set without the options of methods."""
+    parsed = descriptor_pb2.FileDescriptorSet.FromString(encoded)
     for file in parsed.file:
         for service in file.service:
             for method in service.method:
-                name = f"{service.name}.{method.name}"
-                if name in options:
-                    left.remove(name)
-                    method.options.ParseFromString(options[name])
-    if left:
-        raise KeyError(f"no such methods: {left}")
-    return parsed.SerializeToString(deterministic=True)
+                method.ClearField("options")
+    return _encoded(parsed)
+
+
+def _without_definition(encoded: bytes) -> bytes:
+    """The set without the file that defines the option, which nothing imports then."""
+    parsed = descriptor_pb2.FileDescriptorSet.FromString(encoded)
+    kept = [file for file in parsed.file if file.name != ACCESS_PROTO]
+    for file in kept:
+        dependencies = [name for name in file.dependency if name != ACCESS_PROTO]
+        del file.dependency[:]
+        file.dependency.extend(dependencies)
+    return _encoded(descriptor_pb2.FileDescriptorSet(file=kept))
 
 
 def policies() -> dict[str, bytes]:
     """The bytes of each `policies/<name>.binpb`."""
-    corpus = compiled("corpus/v1/calls.proto", "plain.proto")
-    stripped = descriptor_pb2.FileDescriptorSet.FromString(corpus)
-    for file in stripped.file:
-        for service in file.service:
-            for method in service.method:
-                method.ClearField("options")
-    return {"corpus": corpus, "stripped": stripped.SerializeToString(deterministic=True)}
+    corpus, definition = compiled("corpus/v1/calls.proto", "plain.proto"), compiled(ACCESS_PROTO)
+    understood = bent.file_of("bent.v1", {**bent.UNDERSTOOD, **{name: options for name, (_, options) in bent.NOT_UNDERSTOOD.items()}})
+    older = compiled(ACCESS_PROTO, include=(PROTO / "older",))
+    sets = {
+        "corpus": corpus,
+        "stripped": _stripped(corpus),
+        "bent": _with(definition, understood),
+        "newer": compiled("newer/v1/newer.proto", include=(PROTO / "newer",)),
+        "older": _with(older, bent.file_of("older.v1", bent.OF_TODAY)),
+        "moved": compiled("moved/v1/moved.proto", include=(PROTO / "moved",)),
+        "no_definition": _stripped(_without_definition(corpus)),
+        "no_imports": compiled("corpus/v1/calls.proto", imports=False),
+        "options_without_definition": _without_definition(corpus),
+        "other_definition": compiled("other/v1/other.proto", include=(PROTO / "other",)),
+        "not_a_set": b"syntax = \"proto3\";\n",
+        "cut": corpus[: len(corpus) // 2],
+        "empty": b"",
+    }
+    broken = {f"broken_{name}": _with(definition, bent.file_of("broken.v1", {"Call": options})) for name, (_, options) in bent.BROKEN.items()}
+    return {**sets, **broken}

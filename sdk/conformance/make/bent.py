@@ -127,8 +127,9 @@ OF_TODAY = {
 
 def file_of(package: str, options: dict[str, bytes]) -> descriptor_pb2.FileDescriptorProto:
     """A file with a service `Bent`, whose methods have these options."""
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package.replace('.', '/')}/bent.proto", package=package, syntax="proto3",
-                                              dependency=["identity/v1/access.proto"])
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{package.replace('.', '/')}/bent.proto", package=package, syntax="proto3", dependency=["identity/v1/access.proto"]
+    )
     file.message_type.add(name="Empty")
     service = file.service.add(name="Bent")
     for name, encoded in options.items():

@@ -29,8 +29,16 @@ def details(code: str, *messages) -> str:
     return base64.b64encode(status.SerializeToString(deterministic=True)).decode()
 
 
-def one(name: str, retry: bool, *messages, code: str = "UNAUTHENTICATED", kind: str = "unary", received: int = 0, attempt: int = 1,
-        text: str | None = None) -> dict:
+def one(
+    name: str,
+    retry: bool,
+    *messages,
+    code: str = "UNAUTHENTICATED",
+    kind: str = "unary",
+    received: int = 0,
+    attempt: int = 1,
+    text: str | None = None,
+) -> dict:
     """A case of `retry`."""
     call = {"method": GET, "audience": "stock", "kind": kind, "messages_received": received}
     refusal = {"code": code, "details": details(code, *messages) if text is None else text}
@@ -54,25 +62,54 @@ def _retried() -> list[dict]:
         one("revoked", True, info("TOKEN_REVOKED")),
         one("expired, among other details", True, request, info("TOKEN_EXPIRED"), retry),
         one("revoked, with more metadata", True, info("TOKEN_REVOKED", more="x")),
-        one("expired, behind details that nobody knows", True, text=_of_any(_any("type.example/x.Y", b"\xff"), packed(info("TOKEN_EXPIRED")))),
+        one(
+            "expired, behind details that nobody knows",
+            True,
+            text=_of_any(_any("type.example/x.Y", b"\xff"), packed(info("TOKEN_EXPIRED"))),
+        ),
     ]
 
 
 def _not_retried() -> list[dict]:
     expired = info("TOKEN_EXPIRED")
-    reasons = ["TOKEN_INVALID", "TOKEN_MISSING", "INSUFFICIENT_SCOPE", "INVALID_CLIENT", "REFRESH_TOKEN_REUSED", "UNAVAILABLE", "", "token_expired",
-               "ERROR_REASON_TOKEN_EXPIRED", "TOKEN_EXPIRED ", "TOKEN_EXPIRED_TOO"]
+    reasons = [
+        "TOKEN_INVALID",
+        "TOKEN_MISSING",
+        "INSUFFICIENT_SCOPE",
+        "INVALID_CLIENT",
+        "REFRESH_TOKEN_REUSED",
+        "UNAVAILABLE",
+        "",
+        "token_expired",
+        "ERROR_REASON_TOKEN_EXPIRED",
+        "TOKEN_EXPIRED ",
+        "TOKEN_EXPIRED_TOO",
+    ]
     audiences = ["orders", "", "Stock", "stock ", "stock,orders", "stoc", "stocks", None]
-    methods = ["/stock.v1.StockService/TakeItem", "/orders.v1.OrderService/GetItem", "stock.v1.StockService/GetItem", "/stock.v1.StockService/getItem", "",
-               "/stock.v1.StockService/GetItem/", "/stock.v1.StockService", None]
+    methods = [
+        "/stock.v1.StockService/TakeItem",
+        "/orders.v1.OrderService/GetItem",
+        "stock.v1.StockService/GetItem",
+        "/stock.v1.StockService/getItem",
+        "",
+        "/stock.v1.StockService/GetItem/",
+        "/stock.v1.StockService",
+        None,
+    ]
     domains = ["", "identity.v2", "identity.v1.", "Identity.v1", "googleapis.com", "stock.v1"]
-    answered = [one(f"expired, and {received} message(s) had come, {kind}", False, expired, kind=kind, received=received)
-                for kind, received in [("unary", 1), ("stream", 0), ("stream", 1), ("stream", 100)]]
+    answered = [
+        one(f"expired, and {received} message(s) had come, {kind}", False, expired, kind=kind, received=received)
+        for kind, received in [("unary", 1), ("stream", 0), ("stream", 1), ("stream", 100)]
+    ]
     return [
         *(one(f"reason {reason!r}", False, info(reason)) for reason in reasons),
         *(one(f"passed on: audience {audience!r}", False, info("TOKEN_EXPIRED", audience=audience)) for audience in audiences),
         *(one(f"passed on: method {method!r}", False, info("TOKEN_REVOKED", method=method)) for method in methods),
-        one("passed on: another audience and method", False, info("TOKEN_EXPIRED", audience="orders", method="/orders.v1.OrderService/Place")),
+        one(
+            "passed on: another audience and method",
+            False,
+            info("TOKEN_EXPIRED", audience="orders", method="/orders.v1.OrderService/Place"),
+        ),
         one("passed on: neither audience nor method", False, info("TOKEN_EXPIRED", audience=None, method=None)),
         *(one(f"domain {domain!r}", False, info("TOKEN_EXPIRED", domain=domain)) for domain in domains),
         *answered,
@@ -85,7 +122,11 @@ def _not_retried() -> list[dict]:
         one("details that are no status", False, text=base64.b64encode(b"\xff\xff\xff\xff").decode()),
         one("other details alone", False, error_details_pb2.RequestInfo(request_id="TOKEN_EXPIRED")),
         one("an ErrorInfo that is broken", False, text=_of_any(_any("type.googleapis.com/google.rpc.ErrorInfo", b"\xff\xff"))),
-        one("an ErrorInfo under another name", False, text=_of_any(_any("type.googleapis.com/x.ErrorInfo", expired.SerializeToString(deterministic=True)))),
+        one(
+            "an ErrorInfo under another name",
+            False,
+            text=_of_any(_any("type.googleapis.com/x.ErrorInfo", expired.SerializeToString(deterministic=True))),
+        ),
         one("an ErrorInfo that is empty", False, error_details_pb2.ErrorInfo()),
     ]
 
@@ -97,19 +138,53 @@ def retries() -> list[dict]:
 
 def renewals() -> list[dict]:
     """`renew`."""
-    return [{"name": f"{lifetime} seconds, random {random}", "lifetime": lifetime, "random": random, "renew_at": round(lifetime * (0.75 + 0.1 * random), 6)}
-            for lifetime in (900, 86_400, 60, 10, 1) for random in (0.0, 0.25, 0.5, 0.75, 0.999)]
+    return [
+        {
+            "name": f"{lifetime} seconds, random {random}",
+            "lifetime": lifetime,
+            "random": random,
+            "renew_at": round(lifetime * (0.75 + 0.1 * random), 6),
+        }
+        for lifetime in (900, 86_400, 60, 10, 1)
+        for random in (0.0, 0.25, 0.5, 0.75, 0.999)
+    ]
 
 
 def attachments() -> list[dict]:
     """`attach`."""
 
-    def attach(name: str, expect: bool, authority: str | None = None, target: str = "stock.example:50052", secure=True, loopback=False, plaintext=False) -> dict:
-        return {"name": name, "target": target, "authority": authority or target, "secure": secure, "peer_is_loopback": loopback,
-                "allow_plaintext": plaintext, "expect": "attach" if expect else "refuse"}
+    def attach(
+        name: str,
+        expect: bool,
+        authority: str | None = None,
+        target: str = "stock.example:50052",
+        secure=True,
+        loopback=False,
+        plaintext=False,
+    ) -> dict:
+        return {
+            "name": name,
+            "target": target,
+            "authority": authority or target,
+            "secure": secure,
+            "peer_is_loopback": loopback,
+            "allow_plaintext": plaintext,
+            "expect": "attach" if expect else "refuse",
+        }
 
-    others = ["orders.example:50052", "stock.example:50053", "stock.example.attacker.example:50052", "attacker.example:50052", "xstock.example:50052",
-              "api.stock.example:50052", "stock.example:5005", "example:50052", "stock.example:50052:50052", "stock.example@attacker.example:50052", "127.0.0.1:50052"]
+    others = [
+        "orders.example:50052",
+        "stock.example:50053",
+        "stock.example.attacker.example:50052",
+        "attacker.example:50052",
+        "xstock.example:50052",
+        "api.stock.example:50052",
+        "stock.example:5005",
+        "example:50052",
+        "stock.example:50052:50052",
+        "stock.example@attacker.example:50052",
+        "127.0.0.1:50052",
+    ]
     local = ["127.0.0.1:50052", "[::1]:50052", "localhost:50052", "127.0.0.2:50052"]
     return [
         attach("over TLS", True),

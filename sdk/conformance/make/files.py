@@ -22,6 +22,7 @@ def refused_policies() -> list[dict]:
 
 def pretty(document) -> bytes:
     """JSON with one case in each line, so that a change is read as what it is."""
+
     def line(value) -> str:
         return json.dumps(value, ensure_ascii=False)
 
@@ -41,7 +42,13 @@ def files() -> dict[pathlib.PurePosixPath, bytes]:
     """The bytes of each file, by its path in the folder of the corpus."""
     documents = {
         "keys.json": jwks.key_sets(),
-        "server.json": {"issuer": ISSUER, "audience": AUDIENCE, "now": NOW, "refused_policies": refused_policies(), "cases": server_cases()},
+        "server.json": {
+            "issuer": ISSUER,
+            "audience": AUDIENCE,
+            "now": NOW,
+            "refused_policies": refused_policies(),
+            "cases": server_cases(),
+        },
         "jwks.json": {"cases": jwks.cases()},
         "streams.json": {"issuer": ISSUER, "audience": AUDIENCE, "cases": streams.cases()},
         "clients.json": {"retry": clients.retries(), "renew": clients.renewals(), "attach": clients.attachments()},

@@ -10,7 +10,9 @@ _SECRET = b"a secret that anybody can read"
 _P384, _P521, _K1 = EcKey("P-384", "P-384"), EcKey("P-521", "P-521"), EcKey("secp256k1", "secp256k1")
 _SHORT, _LONG = RsaKey("RSA of 1024 bits", 1024), RsaKey("RSA of 3072 bits", 3072)
 _NEARLY = RsaKey("RSA of 2040 bits", 2040)
-_ENC, _NOT_FOR_IT, _PRIVATE, _PSS, _RS384, _MARKED = (RsaKey(f"RSA {name}") for name in ("enc", "key_ops", "private", "PS256", "RS384", "marked"))
+_ENC, _NOT_FOR_IT, _PRIVATE, _PSS, _RS384, _MARKED = (
+    RsaKey(f"RSA {name}") for name in ("enc", "key_ops", "private", "PS256", "RS384", "marked")
+)
 _ES_ENC, _ES_PRIVATE, _ED_PRIVATE, _ES_NO_KID = EcKey("enc"), EcKey("private"), EdKey("private"), EcKey("no kid")
 
 BY_ALGORITHM = {"es256": ES, "eddsa": ED, "rs256": RS}
@@ -42,10 +44,21 @@ ODD_KEYS = {
 def _odd() -> list[dict]:
     private = [{**published(key), **key.secret_member} for key in (_PRIVATE, _ES_PRIVATE, _ED_PRIVATE)]
     return [
-        {"kty": "oct", "kid": "hmac", "use": "sig", "alg": "HS256", "k": b64(_SECRET)}, published(_P384), published(_P521), published(_K1),
-        published(_SHORT), published(_NEARLY), published(_ENC, use="enc"), published(_NOT_FOR_IT, use=None, key_ops=["sign"]), *private,
-        published(_PSS, alg="PS256"), published(_RS384, alg="RS384"), published(_ES_ENC, use="enc"), published(_ES_NO_KID, kid=None),
-        published(_ES_NO_KID, kid=""), published(ES),
+        {"kty": "oct", "kid": "hmac", "use": "sig", "alg": "HS256", "k": b64(_SECRET)},
+        published(_P384),
+        published(_P521),
+        published(_K1),
+        published(_SHORT),
+        published(_NEARLY),
+        published(_ENC, use="enc"),
+        published(_NOT_FOR_IT, use=None, key_ops=["sign"]),
+        *private,
+        published(_PSS, alg="PS256"),
+        published(_RS384, alg="RS384"),
+        published(_ES_ENC, use="enc"),
+        published(_ES_NO_KID, kid=None),
+        published(_ES_NO_KID, kid=""),
+        published(ES),
     ]
 
 
@@ -53,7 +66,9 @@ def key_sets() -> dict:
     """`keys.json`."""
     es, ed, rs, following = (published(key) for key in (ES, ED, RS, NEXT_ES))
     sets = {
-        "main": [es, ed, rs], "rotating": [es, following, ed, rs], "rotated": [following, ed, rs],
+        "main": [es, ed, rs],
+        "rotating": [es, following, ed, rs],
+        "rotated": [following, ed, rs],
         **{name: [published(key)] for name, key in BY_ALGORITHM.items()},
         "bare": [published(key, use=None, alg=None) for key in (ES, ED, RS)],
         "odd": _odd(),
@@ -70,7 +85,12 @@ def _whole() -> list[tuple]:
         ("three keys", "All kinds that Signet signs with.", {"keys": [es, ed, rs]}, [ES, ED, RS]),
         ("their order", "It is that of the set.", {"keys": [rs, es, ed]}, [RS, ES, ED]),
         ("one key", "It will do.", {"keys": [ed]}, [ED]),
-        ("more members", "They are passed over.", {"issuer": "x", "keys": [{**es, "x5t": "AAAA", "iat": 1, "ext": True}], "more": [1]}, [ES]),
+        (
+            "more members",
+            "They are passed over.",
+            {"issuer": "x", "keys": [{**es, "x5t": "AAAA", "iat": 1, "ext": True}], "more": [1]},
+            [ES],
+        ),
         ("blanks", "JSON may have them.", json.dumps({"keys": [es]}, indent=4) + "\n", [ES]),
         ("100 keys", "As many as are read.", {"keys": many[:100]}, [f"k{number}" for number in range(100)]),
         ("101 keys", "Each takes memory.", {"keys": many}, "refused"),
@@ -99,7 +119,12 @@ def _kids() -> list[tuple]:
         ("one key twice", "Which of the two a token means cannot be known.", {"keys": [es, es]}, "refused"),
         ("two of one kid, one for encryption", "That one is left out.", {"keys": [published(RS, kid=ES.kid, use="enc"), es]}, [ES]),
         ("two of one kid, one a secret", "That one is left out.", {"keys": [{"kty": "oct", "kid": ES.kid, "k": b64(_SECRET)}, es]}, [ES]),
-        ("two of one kid, one private", "That one is left out.", {"keys": [es, {**published(_ED_PRIVATE, kid=ES.kid), **_ED_PRIVATE.secret_member}]}, [ES]),
+        (
+            "two of one kid, one private",
+            "That one is left out.",
+            {"keys": [es, {**published(_ED_PRIVATE, kid=ES.kid), **_ED_PRIVATE.secret_member}]},
+            [ES],
+        ),
         ("one key under two kids", "Each names it.", {"keys": [published(ES, kid="a"), published(ES, kid="b")]}, ["a", "b"]),
         ("kids that differ in case", "They are two.", {"keys": [published(ES, kid="a"), published(ED, kid="A")]}, ["a", "A"]),
         ("no kid", "No token could name it.", {"keys": [published(ES, kid=None), ed]}, [ED]),
@@ -124,10 +149,18 @@ def _kinds() -> list[tuple]:
     return [
         left_out("a secret", "Whoever reads the set could sign with it.", secret),
         ("a secret alone", "None is usable.", {"keys": [secret]}, "refused"),
-        left_out("a secret that says it is for signatures", "Whoever reads the set could sign with it.", {**secret, "use": "sig", "key_ops": ["verify"]}),
-        *(left_out(f"{key.alg} with its private part", "It is private no more.", {**published(key, kid="p"), **key.secret_member}) for key in (ES, ED, RS)),
+        left_out(
+            "a secret that says it is for signatures",
+            "Whoever reads the set could sign with it.",
+            {**secret, "use": "sig", "key_ops": ["verify"]},
+        ),
+        *(
+            left_out(f"{key.alg} with its private part", "It is private no more.", {**published(key, kid="p"), **key.secret_member})
+            for key in (ES, ED, RS)
+        ),
         ("a private key alone", "None is usable.", {"keys": [{**published(ES), **ES.secret_member}]}, "refused"),
-        left_out("P-384", "It is for ES384.", published(_P384)), left_out("P-521", "It is for ES512.", published(_P521)),
+        left_out("P-384", "It is for ES384.", published(_P384)),
+        left_out("P-521", "It is for ES512.", published(_P521)),
         left_out("secp256k1", "It is for ES256K.", published(_K1)),
         left_out("X25519", "It does not sign.", {"kty": "OKP", "crv": "X25519", "kid": "x", "x": ED.jwk["x"]}),
         left_out("Ed448", "Signet does not sign with it.", {"kty": "OKP", "crv": "Ed448", "kid": "x", "x": b64(bytes(57))}),
@@ -135,7 +168,10 @@ def _kinds() -> list[tuple]:
         left_out("no kind", "RFC 7517 section 4.1.", published(ES, kty=None)),
         left_out("a kind of another case", "It is another.", published(ES, kty="ec")),
         left_out("no curve", "RFC 7518 section 6.2.1.", published(ES, crv=None)),
-        *(left_out(f"a key that is {name}", "It is no JWK.", value) for name, value in [("null", None), ("a text", "x"), ("a number", 1), ("an array", []), ("empty", {})]),
+        *(
+            left_out(f"a key that is {name}", "It is no JWK.", value)
+            for name, value in [("null", None), ("a text", "x"), ("a number", 1), ("an array", []), ("empty", {})]
+        ),
     ]
 
 
@@ -158,8 +194,10 @@ def _uses() -> list[tuple]:
         usable("no alg: ES256", "Its curve says it.", published(ES, alg=None)),
         usable("no alg: RS256", "It is for RS256.", published(RS, alg=None)),
         ("no alg: EdDSA", "Its curve says it.", {"keys": [published(ED, alg=None)]}, [ED]),
-        left_out("alg is ES384", "Its curve is another.", published(ES, alg="ES384")), left_out("alg is none", "It is for nothing.", published(ES, alg="none")),
-        left_out("alg is HS256", "It is no secret.", published(RS, alg="HS256")), left_out("alg is RS384", "No token is signed with it.", published(RS, alg="RS384")),
+        left_out("alg is ES384", "Its curve is another.", published(ES, alg="ES384")),
+        left_out("alg is none", "It is for nothing.", published(ES, alg="none")),
+        left_out("alg is HS256", "It is no secret.", published(RS, alg="HS256")),
+        left_out("alg is RS384", "No token is signed with it.", published(RS, alg="RS384")),
         left_out("alg is PS256", "No token is signed with it.", published(RS, alg="PS256")),
         left_out("alg is RSA-OAEP", "It is not for signatures.", published(RS, alg="RSA-OAEP")),
         left_out("alg of another kind", "Its kind is another.", published(ES, alg="RS256")),
@@ -178,14 +216,18 @@ def _numbers() -> list[tuple]:
     return [
         left_out("a point that is not on the curve", "It is no key.", published(ES, y=b64(y.to_bytes(32)))),
         left_out("a point of zeros", "It is no key.", published(ES, x=b64(bytes(32)), y=b64(bytes(32)))),
-        left_out("no y", "It is no key.", published(ES, y=None)), left_out("no x", "It is no key.", published(ES, x=None)),
+        left_out("no y", "It is no key.", published(ES, y=None)),
+        left_out("no x", "It is no key.", published(ES, x=None)),
         left_out("x of 31 bytes", "RFC 7518 section 6.2.1.2.", published(ES, x=b64(_bytes(ES.jwk["x"])[1:]))),
-        left_out("x that is a number", "It is no text.", published(ES, x=1)), left_out("x in no base64url", "It is no key.", published(ES, x="*" * 43)),
+        left_out("x that is a number", "It is no text.", published(ES, x=1)),
+        left_out("x in no base64url", "It is no key.", published(ES, x="*" * 43)),
         ("Ed25519 of 31 bytes", "RFC 8037 section 2.", {"keys": [published(ED, x=b64(_bytes(ED.jwk["x"])[1:]))]}, "refused"),
         ("Ed25519 of 33 bytes", "RFC 8037 section 2.", {"keys": [published(ED, x=b64(_bytes(ED.jwk["x"]) + b"\0"))]}, "refused"),
-        left_out("RSA of 1024 bits", "RFC 7518 section 3.3.", published(_SHORT)), left_out("RSA of 2040 bits", "RFC 7518 section 3.3.", published(_NEARLY)),
+        left_out("RSA of 1024 bits", "RFC 7518 section 3.3.", published(_SHORT)),
+        left_out("RSA of 2040 bits", "RFC 7518 section 3.3.", published(_NEARLY)),
         ("RSA of 3072 bits", "It is long enough.", {"keys": [published(_LONG)]}, [_LONG]),
-        left_out("RSA without n", "It is no key.", published(RS, n=None)), left_out("RSA without e", "It is no key.", published(RS, e=None)),
+        left_out("RSA without n", "It is no key.", published(RS, n=None)),
+        left_out("RSA without e", "It is no key.", published(RS, e=None)),
         ("all are left out", "None is usable.", {"keys": [published(_SHORT), published(_P384), published(ES, use="enc")]}, "refused"),
     ]
 

@@ -12,7 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, utils
 _CURVES = {
     "P-256": (ec.SECP256R1(), 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551, 32, hashes.SHA256()),
     "P-384": (ec.SECP384R1(), int("F" * 48 + "C7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973", 16), 48, hashes.SHA384()),
-    "P-521": (ec.SECP521R1(), int("1FF" + "F" * 63 + "A51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409", 16), 66, hashes.SHA512()),
+    "P-521": (
+        ec.SECP521R1(),
+        int("1FF" + "F" * 63 + "A51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409", 16),
+        66,
+        hashes.SHA512(),
+    ),
     "secp256k1": (ec.SECP256K1(), 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141, 32, hashes.SHA256()),
 }
 _DIGEST_INFO = {
@@ -143,7 +148,7 @@ class RsaKey:
         block = bytes(self.size - 32 - 32 - 2) + b"\x01" + salt
         blocks = range((len(block) + 31) // 32)
         mask = b"".join(hashlib.sha256(hashed + index.to_bytes(4)).digest() for index in blocks)
-        masked = bytearray(a ^ b for a, b in zip(block, mask))
+        masked = bytearray(a ^ b for a, b in zip(block, mask, strict=False))
         masked[0] &= 0x7F
         return pow(int.from_bytes(bytes(masked) + hashed + b"\xbc"), self.d, self.n).to_bytes(self.size)
 

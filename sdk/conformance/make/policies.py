@@ -83,9 +83,11 @@ def policies() -> dict[str, bytes]:
         "no_imports": compiled("corpus/v1/calls.proto", imports=False),
         "options_without_definition": _without_definition(corpus),
         "other_definition": compiled("other/v1/other.proto", include=(PROTO / "other",)),
-        "not_a_set": b"syntax = \"proto3\";\n",
+        "not_a_set": b'syntax = "proto3";\n',
         "cut": corpus[: len(corpus) // 2],
         "empty": b"",
     }
-    broken = {f"broken_{name}": _with(definition, bent.file_of("broken.v1", {"Call": options})) for name, (_, options) in bent.BROKEN.items()}
+    broken = {
+        f"broken_{name}": _with(definition, bent.file_of("broken.v1", {"Call": options})) for name, (_, options) in bent.BROKEN.items()
+    }
     return {**sets, **broken}

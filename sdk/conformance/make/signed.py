@@ -24,7 +24,9 @@ def _verify(jwk: dict, signature: bytes, message: bytes) -> None:
     elif jwk["kty"] == "OKP":
         ed25519.Ed25519PublicKey.from_public_bytes(_decoded(jwk["x"])).verify(signature, message)
     else:
-        rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"])).public_key().verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
+        rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"])).public_key().verify(
+            signature, message, padding.PKCS1v15(), hashes.SHA256()
+        )
 
 
 def is_signed(case: dict, keys: dict) -> bool:

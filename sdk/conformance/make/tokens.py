@@ -21,8 +21,17 @@ def changed(members: dict, changes: dict) -> dict:
 def user(**changes) -> dict:
     """The claims of Alice's token."""
     claims = {
-        "iss": ISSUER, "sub": ALICE, "aud": AUDIENCE, "exp": NOW + LIFETIME, "iat": NOW, "jti": TOKEN_ID,
-        "client_id": SHOP, "scope": "stock:read", "sid": SESSION, "amr": ["pwd"], "auth_time": NOW - 60,
+        "iss": ISSUER,
+        "sub": ALICE,
+        "aud": AUDIENCE,
+        "exp": NOW + LIFETIME,
+        "iat": NOW,
+        "jti": TOKEN_ID,
+        "client_id": SHOP,
+        "scope": "stock:read",
+        "sid": SESSION,
+        "amr": ["pwd"],
+        "auth_time": NOW - 60,
     }
     return changed(claims, changes)
 
@@ -30,8 +39,14 @@ def user(**changes) -> dict:
 def client(**changes) -> dict:
     """The claims of a client's own token."""
     claims = {
-        "iss": ISSUER, "sub": ROBOT, "aud": AUDIENCE, "exp": NOW + LIFETIME, "iat": NOW, "jti": TOKEN_ID,
-        "client_id": ROBOT, "scope": "stock:read",
+        "iss": ISSUER,
+        "sub": ROBOT,
+        "aud": AUDIENCE,
+        "exp": NOW + LIFETIME,
+        "iat": NOW,
+        "jti": TOKEN_ID,
+        "client_id": ROBOT,
+        "scope": "stock:read",
     }
     return changed(claims, changes)
 
@@ -69,10 +84,16 @@ def bearer(text: str) -> list[str]:
 # ===== expectations =====
 
 GRPC = {
-    "TOKEN_MISSING": "UNAUTHENTICATED", "TOKEN_INVALID": "UNAUTHENTICATED", "TOKEN_EXPIRED": "UNAUTHENTICATED",
-    "TOKEN_REVOKED": "UNAUTHENTICATED", "ACCESS_UNDECLARED": "PERMISSION_DENIED", "CALLER_NOT_ALLOWED": "PERMISSION_DENIED",
-    "INSUFFICIENT_SCOPE": "PERMISSION_DENIED", "INSUFFICIENT_ROLE": "PERMISSION_DENIED",
-    "ROLES_NOT_IN_TOKEN": "PERMISSION_DENIED", "UNAVAILABLE": "UNAVAILABLE",
+    "TOKEN_MISSING": "UNAUTHENTICATED",
+    "TOKEN_INVALID": "UNAUTHENTICATED",
+    "TOKEN_EXPIRED": "UNAUTHENTICATED",
+    "TOKEN_REVOKED": "UNAUTHENTICATED",
+    "ACCESS_UNDECLARED": "PERMISSION_DENIED",
+    "CALLER_NOT_ALLOWED": "PERMISSION_DENIED",
+    "INSUFFICIENT_SCOPE": "PERMISSION_DENIED",
+    "INSUFFICIENT_ROLE": "PERMISSION_DENIED",
+    "ROLES_NOT_IN_TOKEN": "PERMISSION_DENIED",
+    "UNAVAILABLE": "UNAVAILABLE",
 }
 
 ANY = "/corpus.v1.Calls/Any"
@@ -82,10 +103,19 @@ def caller(claims: dict, **more) -> dict:
     """Who calls, as a token of `claims` says."""
     audiences = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
     told = {
-        "kind": "user" if "sid" in claims else "client", "id": claims["sub"], "client_id": claims["client_id"],
-        "session_id": claims.get("sid"), "audiences": audiences, "scopes": [name for name in claims["scope"].split(" ") if name],
-        "roles": claims.get("roles", []), "groups": claims.get("groups", []), "amr": claims.get("amr"),
-        "auth_time": claims.get("auth_time"), "acr": claims.get("acr"), "attributes": claims.get("attributes"), **more,
+        "kind": "user" if "sid" in claims else "client",
+        "id": claims["sub"],
+        "client_id": claims["client_id"],
+        "session_id": claims.get("sid"),
+        "audiences": audiences,
+        "scopes": [name for name in claims["scope"].split(" ") if name],
+        "roles": claims.get("roles", []),
+        "groups": claims.get("groups", []),
+        "amr": claims.get("amr"),
+        "auth_time": claims.get("auth_time"),
+        "acr": claims.get("acr"),
+        "attributes": claims.get("attributes"),
+        **more,
     }
     return {name: value for name, value in told.items() if value is not None}
 
@@ -102,8 +132,21 @@ def passes(name: str, why: str, claims=None, *, method: str = ANY, authorization
     return case(name, why, shown, {"code": "OK", "caller": caller(claims, **(told_of or {}))}, method, **settings)
 
 
-def refused(name: str, why: str, reason: str, claims=None, *, method: str = ANY, authorization=None, head=None, key=ES,
-            sign=None, audience: str = AUDIENCE, metadata=None, **settings) -> dict:
+def refused(
+    name: str,
+    why: str,
+    reason: str,
+    claims=None,
+    *,
+    method: str = ANY,
+    authorization=None,
+    head=None,
+    key=ES,
+    sign=None,
+    audience: str = AUDIENCE,
+    metadata=None,
+    **settings,
+) -> dict:
     """The call is refused with `reason`; `audience` is the one that the token had to be for."""
     shown = bearer(token(claims, head, key, sign)) if authorization is None else authorization
     expect = {"code": GRPC[reason], "reason": reason, "metadata": {"audience": audience, "method": method, **(metadata or {})}}

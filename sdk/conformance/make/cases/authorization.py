@@ -78,7 +78,9 @@ def cases() -> list[dict]:
     ]
     return [
         refused("authorization: none", "There is no `authorization`.", "TOKEN_MISSING", authorization=[]),
-        *taken, *refusals, *several,
+        *taken,
+        *refusals,
+        *several,
         invalid("authorization: something like a refresh token", "It is for Signet alone.", authorization=bearer("Wm9" + "a" * 83)),
         invalid("authorization: a UUID", "It is no token.", authorization=bearer(BOB)),
         invalid("authorization: something like an API key", "It is no token.", authorization=bearer("sk_live_0123456789abcdef")),

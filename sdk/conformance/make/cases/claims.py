@@ -8,7 +8,23 @@ from .form import signed
 
 REQUIRED = ("iss", "sub", "aud", "exp", "iat", "jti", "client_id", "scope")
 _NOT_TEXT = (1, True, ["a"], {"a": "b"})
-_NOT_ID = ("alice", "", 7, True, [], [ALICE], {"id": ALICE}, "0197-", ALICE[:-1], ALICE + "0", "g" + ALICE[1:], "1-1-1-1-1", ALICE + "\n", " " + ALICE, "\u0661" * 36)
+_NOT_ID = (
+    "alice",
+    "",
+    7,
+    True,
+    [],
+    [ALICE],
+    {"id": ALICE},
+    "0197-",
+    ALICE[:-1],
+    ALICE + "0",
+    "g" + ALICE[1:],
+    "1-1-1-1-1",
+    ALICE + "\n",
+    " " + ALICE,
+    "\u0661" * 36,
+)
 _NOT_TIME = (str(NOW + 900), "", True, [NOW + 900], {}, NOW + 900.5, 1e300, 1 << 63, "2027-01-15T08:00:00Z")
 _NOT_NAMES = ("picker", 1, True, {"picker": True}, [1], ["picker", 1], [["picker"]], ["picker", None], [{"value": "picker"}])
 
@@ -22,23 +38,71 @@ def _each(claim: str, values, why: str) -> list[dict]:
 
 
 def _required() -> list[dict]:
-    return [case for claim in REQUIRED for case in (
-        invalid(f"claim {claim}: none", "Each access token has it.", user(**{claim: WITHOUT})),
-        invalid(f"claim {claim}: null", "Each access token has it.", user(**{claim: None})),
-        invalid(f"claim {claim}: none, in a client's own token", "Each access token has it.", client(**{claim: WITHOUT})),
-    )]
+    return [
+        case
+        for claim in REQUIRED
+        for case in (
+            invalid(f"claim {claim}: none", "Each access token has it.", user(**{claim: WITHOUT})),
+            invalid(f"claim {claim}: null", "Each access token has it.", user(**{claim: None})),
+            invalid(f"claim {claim}: none, in a client's own token", "Each access token has it.", client(**{claim: WITHOUT})),
+        )
+    ]
 
 
 def _issuer() -> list[dict]:
-    others = ["https://attacker.example", "", ISSUER + "/", ISSUER + " ", ISSUER.upper(), ISSUER[:-1], ISSUER.replace("https", "http"),
-              ISSUER + ":443", ISSUER + ".attacker.example", "https://ID.example", ISSUER + "#", [ISSUER], {"0": ISSUER}, 1, True]
+    others = [
+        "https://attacker.example",
+        "",
+        ISSUER + "/",
+        ISSUER + " ",
+        ISSUER.upper(),
+        ISSUER[:-1],
+        ISSUER.replace("https", "http"),
+        ISSUER + ":443",
+        ISSUER + ".attacker.example",
+        "https://ID.example",
+        ISSUER + "#",
+        [ISSUER],
+        {"0": ISSUER},
+        1,
+        True,
+    ]
     return _each("iss", others, "The issuer is compared letter for letter.")
 
 
 def _audience() -> list[dict]:
-    others = ["orders", "", "Stock", "stock ", " stock", "stoc", "stocks", "stock/", "stock,orders", "stock orders", "https://stock", "*", [], [""], ["orders"],
-              ["orders", "stocks"], ["stock orders"]]
-    wrong = [1, True, {}, {"0": "stock"}, {"stock": True}, [1], ["stock", 1], [1, "stock"], ["stock", None], [["stock"]], [{"aud": "stock"}]]
+    others = [
+        "orders",
+        "",
+        "Stock",
+        "stock ",
+        " stock",
+        "stoc",
+        "stocks",
+        "stock/",
+        "stock,orders",
+        "stock orders",
+        "https://stock",
+        "*",
+        [],
+        [""],
+        ["orders"],
+        ["orders", "stocks"],
+        ["stock orders"],
+    ]
+    wrong = [
+        1,
+        True,
+        {},
+        {"0": "stock"},
+        {"stock": True},
+        [1],
+        ["stock", 1],
+        [1, "stock"],
+        ["stock", None],
+        [["stock"]],
+        [{"aud": "stock"}],
+    ]
     return [
         *_each("aud", others, "It is meant for others."),
         *_each("aud", wrong, "An audience is a string, or an array of strings."),
@@ -55,19 +119,34 @@ def _kinds() -> list[dict]:
     ids = [case for claim in ("sub", "jti", "sid") for case in _each(claim, _NOT_ID, "It is no UUID.")]
     times = [case for claim in ("exp", "iat", "nbf", "auth_time") for case in _each(claim, _NOT_TIME, "It is no number of seconds.")]
     names = [case for claim in ("amr", "roles", "groups") for case in _each(claim, _NOT_NAMES, "It is no array of strings.")]
-    flags = [case for claim in ("roles_omitted", "groups_omitted", "attributes_omitted") for case in _each(claim, (1, 0, "true", "", [True], {}), why)]
+    flags = [
+        case
+        for claim in ("roles_omitted", "groups_omitted", "attributes_omitted")
+        for case in _each(claim, (1, 0, "true", "", [True], {}), why)
+    ]
     return [*texts, *ids, *times, *names, *flags, *_each("attributes", ("a", 1, True, [], [{"a": 1}]), why)]
 
 
 def _optional() -> list[dict]:
     everything = {
-        "nbf": NOW, "acr": "2", "roles": ["packer", "picker"], "groups": ["warehouse", "night"], "attributes": {"site": "Köln", "floors": [1, 2], "ok": True},
-        "amr": ["pwd", "otp"], "roles_omitted": False, "groups_omitted": False, "attributes_omitted": False,
+        "nbf": NOW,
+        "acr": "2",
+        "roles": ["packer", "picker"],
+        "groups": ["warehouse", "night"],
+        "attributes": {"site": "Köln", "floors": [1, 2], "ok": True},
+        "amr": ["pwd", "otp"],
+        "roles_omitted": False,
+        "groups_omitted": False,
+        "attributes_omitted": False,
     }
     return [
         passes("claims: all that there are", "Each is optional, and in the caller.", user(**everything)),
         passes("claims: nothing of the login", "A token of an earlier release.", user(amr=WITHOUT, auth_time=WITHOUT)),
-        passes("claims: groups and attributes omitted", "There was no room, and nobody asks for them.", user(groups_omitted=True, attributes_omitted=True)),
+        passes(
+            "claims: groups and attributes omitted",
+            "There was no room, and nobody asks for them.",
+            user(groups_omitted=True, attributes_omitted=True),
+        ),
         passes("claims: roles omitted, where none are asked for", "There was no room, and nobody asks for them.", user(roles_omitted=True)),
         passes("claims: empty arrays", "They are arrays of strings.", user(roles=[], groups=[], amr=[])),
         passes("claims: a name that is no word", "A role is any text.", user(roles=["a b", "ü", ""])),
@@ -87,7 +166,11 @@ def _subject() -> list[dict]:
     return [
         passes("subject: a client", "`client_id` is its `sub`.", client()),
         invalid("subject: a client, asked for by another", "Without a session it is a client's own token.", client(client_id=SHOP)),
-        invalid("subject: a client, asked for by the built-in client", "Without a session it is a client's own token.", client(client_id="signet")),
+        invalid(
+            "subject: a client, asked for by the built-in client",
+            "Without a session it is a client's own token.",
+            client(client_id="signet"),
+        ),
         invalid("subject: a client, asked for by nobody", "Without a session it is a client's own token.", client(client_id="")),
         invalid("subject: a client, with a space behind", "The two are compared letter for letter.", client(client_id=ROBOT + " ")),
         invalid("subject: a user without a session", "It is no client's own token either.", user(sid=WITHOUT)),
@@ -120,17 +203,42 @@ def _numbers() -> list[dict]:
 def _other_tokens() -> list[dict]:
     identity = {"iss": ISSUER, "sub": ALICE, "aud": SHOP, "exp": NOW + 900, "iat": NOW, "auth_time": NOW, "nonce": "n", "sid": SESSION}
     assertion = {"iss": ROBOT, "sub": ROBOT, "aud": ISSUER, "exp": NOW + 60, "iat": NOW, "jti": ALICE}
-    logout = {"iss": ISSUER, "sub": ALICE, "aud": "stock", "iat": NOW, "exp": NOW + 120, "jti": ALICE, "sid": SESSION,
-              "events": {"http://schemas.openid.net/event/backchannel-logout": {}}}
+    logout = {
+        "iss": ISSUER,
+        "sub": ALICE,
+        "aud": "stock",
+        "iat": NOW,
+        "exp": NOW + 120,
+        "jti": ALICE,
+        "sid": SESSION,
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    }
     introspected = {"iss": ISSUER, "aud": "stock", "iat": NOW, "token_introspection": {"active": True, "sub": ALICE}}
     return [
         invalid("another token: an ID token", "It is for its client (OpenID Connect Core section 2).", identity, head=header(typ="JWT")),
-        invalid("another token: an ID token for the audience", "It is no access token.", {**identity, "aud": "stock"}, head=header(typ="JWT")),
-        invalid("another token: an ID token that calls itself an access token", "It lacks what an access token has.", {**identity, "aud": "stock"}),
-        invalid("another token: a client assertion", "It is for the issuer (RFC 7523).", assertion, head=header(typ="client-authentication+jwt")),
-        invalid("another token: a client assertion that calls itself an access token", "Its issuer is the client.", {**assertion, "aud": "stock"}),
+        invalid(
+            "another token: an ID token for the audience", "It is no access token.", {**identity, "aud": "stock"}, head=header(typ="JWT")
+        ),
+        invalid(
+            "another token: an ID token that calls itself an access token",
+            "It lacks what an access token has.",
+            {**identity, "aud": "stock"},
+        ),
+        invalid(
+            "another token: a client assertion", "It is for the issuer (RFC 7523).", assertion, head=header(typ="client-authentication+jwt")
+        ),
+        invalid(
+            "another token: a client assertion that calls itself an access token",
+            "Its issuer is the client.",
+            {**assertion, "aud": "stock"},
+        ),
         invalid("another token: a logout token", "It is no access token.", logout, head=header(typ="logout+jwt")),
-        invalid("another token: an answer of introspection", "It is no access token (RFC 9701).", introspected, head=header(typ="token-introspection+jwt")),
+        invalid(
+            "another token: an answer of introspection",
+            "It is no access token (RFC 9701).",
+            introspected,
+            head=header(typ="token-introspection+jwt"),
+        ),
         invalid("another token: an empty one", "It says nothing.", {}),
     ]
 

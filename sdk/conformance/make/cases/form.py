@@ -27,16 +27,32 @@ def _parts() -> list[dict]:
     flattened = {"payload": payload, "protected": head, "signature": signature}
     general = {"payload": payload, "signatures": [{"protected": head, "signature": signature}]}
     texts = [
-        ("a dot", "."), ("two dots", ".."), ("three dots", "..."), ("a letter", "a"), ("two parts", "a.b"),
-        ("letters", "a.b.c"), ("four letters", "a.b.c.d"), ("header alone", head), ("no signature", f"{head}.{payload}"),
-        ("empty signature", f"{head}.{payload}."), ("empty payload", f"{head}..{signature}"), ("empty header", f".{payload}.{signature}"),
-        ("dot before", f".{good}"), ("dot behind", f"{good}."), ("two dots between", f"{head}..{payload}.{signature}"),
-        ("a part more", f"{good}.{signature}"), ("five parts", f"{good}.{payload}.{signature}"), ("twice", good + good),
+        ("a dot", "."),
+        ("two dots", ".."),
+        ("three dots", "..."),
+        ("a letter", "a"),
+        ("two parts", "a.b"),
+        ("letters", "a.b.c"),
+        ("four letters", "a.b.c.d"),
+        ("header alone", head),
+        ("no signature", f"{head}.{payload}"),
+        ("empty signature", f"{head}.{payload}."),
+        ("empty payload", f"{head}..{signature}"),
+        ("empty header", f".{payload}.{signature}"),
+        ("dot before", f".{good}"),
+        ("dot behind", f"{good}."),
+        ("two dots between", f"{head}..{payload}.{signature}"),
+        ("a part more", f"{good}.{signature}"),
+        ("five parts", f"{good}.{payload}.{signature}"),
+        ("twice", good + good),
         ("JWE", f"{jwe}..{b64(bytes(12))}.{b64(bytes(300))}.{b64(bytes(16))}"),
         ("JSON, flattened", json.dumps(flattened, separators=(",", ":"))),
         ("JSON, general", json.dumps(general, separators=(",", ":"))),
-        ("JSON of the header", "{}"), ("escaped dots", good.replace(".", "%2E")), ("lower case", good.lower()),
-        ("reversed", good[::-1]), ("payload before header", f"{payload}.{head}.{signature}"),
+        ("JSON of the header", "{}"),
+        ("escaped dots", good.replace(".", "%2E")),
+        ("lower case", good.lower()),
+        ("reversed", good[::-1]),
+        ("payload before header", f"{payload}.{head}.{signature}"),
     ]
     return [_of(name, "It is not three parts of base64url, or not those that were signed.", text) for name, text in texts]
 
@@ -45,10 +61,16 @@ def _cuts() -> list[dict]:
     good = token()
     head, payload, signature = good.split(".")
     texts = [
-        ("last character cut", good[:-1]), ("last two cut", good[:-2]), ("half of the signature cut", good[:-43]),
-        ("first character cut", good[1:]), ("payload a character shorter", f"{head}.{payload[:-1]}.{signature}"),
-        ("header a character shorter", f"{head[:-1]}.{payload}.{signature}"), ("a character more", good + "A"), ("two characters more", good + "AA"),
-        ("four characters more", good + "AAAA"), ("payload longer", f"{head}.{payload}A.{signature}"),
+        ("last character cut", good[:-1]),
+        ("last two cut", good[:-2]),
+        ("half of the signature cut", good[:-43]),
+        ("first character cut", good[1:]),
+        ("payload a character shorter", f"{head}.{payload[:-1]}.{signature}"),
+        ("header a character shorter", f"{head[:-1]}.{payload}.{signature}"),
+        ("a character more", good + "A"),
+        ("two characters more", good + "AA"),
+        ("four characters more", good + "AAAA"),
+        ("payload longer", f"{head}.{payload}A.{signature}"),
         ("a character before", "A" + good),
     ]
     return [_of(name, "It is not what was signed.", text) for name, text in texts]
@@ -57,18 +79,24 @@ def _cuts() -> list[dict]:
 def _alphabet() -> list[dict]:
     head, payload = message(header(**_ODD), user(**_ODD)).split(".")
     # One whose encoded signature has characters that differ in base64.
-    signature = next(
-        text for text in (token(user(odd=number)).rpartition(".")[2] for number in range(99)) if "-" in text and "_" in text
-    )
+    signature = next(text for text in (token(user(odd=number)).rpartition(".")[2] for number in range(99)) if "-" in text and "_" in text)
     odd = next(token(user(odd=number)) for number in range(99) if token(user(odd=number)).endswith(signature))
     standard = str.maketrans("-_", "+/")
     assert head != head.translate(standard) and payload != payload.translate(standard)
     found = [
         _of("header in base64", "`+` and `/` are no characters of base64url.", signed(f"{head.translate(standard)}.{payload}")),
         _of("payload in base64", "`+` and `/` are no characters of base64url.", signed(f"{head}.{payload.translate(standard)}")),
-        _of("signature in base64", "`+` and `/` are no characters of base64url.",
-            odd.rpartition(".")[0] + "." + signature.translate(standard)),
-        passes("form: - and _ in each part", "They are characters of base64url.", user(**_ODD), authorization=bearer(signed(f"{head}.{payload}"))),
+        _of(
+            "signature in base64",
+            "`+` and `/` are no characters of base64url.",
+            odd.rpartition(".")[0] + "." + signature.translate(standard),
+        ),
+        passes(
+            "form: - and _ in each part",
+            "They are characters of base64url.",
+            user(**_ODD),
+            authorization=bearer(signed(f"{head}.{payload}")),
+        ),
     ]
 
     def padded(part: str) -> str:
@@ -82,8 +110,19 @@ def _alphabet() -> list[dict]:
         _of("signature with padding", "Base64url of JWS has none.", good + "=="),
         _of("signature with one =", "Base64url of JWS has none.", good + "="),
     ]
-    blanks = [("space", " "), ("tab", "\t"), ("newline", "\n"), ("carriage return", "\r"), ("NUL", "\0"), ("no-break space", "\u00a0"),
-              ("exclamation mark", "!"), ("percent sign", "%"), ("backslash", "\\"), ("star", "*"), ("tilde", "~")]
+    blanks = [
+        ("space", " "),
+        ("tab", "\t"),
+        ("newline", "\n"),
+        ("carriage return", "\r"),
+        ("NUL", "\0"),
+        ("no-break space", "\u00a0"),
+        ("exclamation mark", "!"),
+        ("percent sign", "%"),
+        ("backslash", "\\"),
+        ("star", "*"),
+        ("tilde", "~"),
+    ]
     for name, blank in blanks:
         why = "It is no character of base64url."
         found += [
@@ -95,24 +134,40 @@ def _alphabet() -> list[dict]:
         *found,
         _of("newline at the end of the payload", "It is no character of base64url.", signed(f"{head}.{payload}\n")),
         _of("space before the payload", "It is no character of base64url.", signed(f"{head}. {payload}")),
-        _of("length of base64 that cannot be", "No bytes have one character more than a multiple of four.",
-            signed(f"{head}.{payload}{'A' * ((1 - len(payload)) % 4)}")),
+        _of(
+            "length of base64 that cannot be",
+            "No bytes have one character more than a multiple of four.",
+            signed(f"{head}.{payload}{'A' * ((1 - len(payload)) % 4)}"),
+        ),
     ]
 
 
 def _json() -> list[dict]:
     head, claims = raw(header()), raw(user())
     bent = [
-        ("array", b"[]"), ("text", b'"text"'), ("null", b"null"), ("number", b"1"), ("true", b"true"), ("empty", b""), ("open", b"{"),
-        ("in no UTF-8", b"\xff" * 32), ("deep", b"[" * 2500), ("words", b"no JSON at all"),
+        ("array", b"[]"),
+        ("text", b'"text"'),
+        ("null", b"null"),
+        ("number", b"1"),
+        ("true", b"true"),
+        ("empty", b""),
+        ("open", b"{"),
+        ("in no UTF-8", b"\xff" * 32),
+        ("deep", b"[" * 2500),
+        ("words", b"no JSON at all"),
     ]
     found = []
     for name, text in bent:
         found.append(_of(f"header is {name}", "It is no JSON object.", signed(message(text, claims))))
         found.append(_of(f"payload is {name}", "It is no JSON object.", signed(message(head, text))))
     for part, texts in [("header", head), ("payload", claims)]:
-        for name, text in [("in an array", b"[" + texts + b"]"), ("twice", texts + texts), ("in quotes", json.dumps(texts.decode()).encode()),
-                           ("with more behind", texts + b"x"), ("cut", texts[:-1])]:
+        for name, text in [
+            ("in an array", b"[" + texts + b"]"),
+            ("twice", texts + texts),
+            ("in quotes", json.dumps(texts.decode()).encode()),
+            ("with more behind", texts + b"x"),
+            ("cut", texts[:-1]),
+        ]:
             other = message(text, claims) if part == "header" else message(head, text)
             found.append(_of(f"{part} {name}", "It is no JSON object.", signed(other)))
     for word in ("NaN", "Infinity", "-Infinity"):
@@ -120,10 +175,18 @@ def _json() -> list[dict]:
         found.append(_of(f"exp is {word}", "It is no JSON.", signed(message(head, text))))
     return [
         *found,
-        passes("form: JSON with blanks", "JSON may have them.", authorization=bearer(
-            signed(message(json.dumps(header(), indent=2), json.dumps(user(), indent=1))))),
-        passes("form: JSON with escapes", "JSON may have them.", authorization=bearer(
-            signed(message(raw(header()).replace(b'"kid"', b'"\\u006bid"'), raw(user()).replace(b'"sub"', b'"\\u0073ub"'))))),
+        passes(
+            "form: JSON with blanks",
+            "JSON may have them.",
+            authorization=bearer(signed(message(json.dumps(header(), indent=2), json.dumps(user(), indent=1)))),
+        ),
+        passes(
+            "form: JSON with escapes",
+            "JSON may have them.",
+            authorization=bearer(
+                signed(message(raw(header()).replace(b'"kid"', b'"\\u006bid"'), raw(user()).replace(b'"sub"', b'"\\u0073ub"')))
+            ),
+        ),
     ]
 
 

@@ -66,11 +66,27 @@ def _first_reason() -> list[dict]:
         refused("first: expired, and a user's where clients may", "Time is looked at first.", EXPIRED, late, method=calls + "Clients"),
         refused("first: expired, and names no roles", "Time is looked at first.", EXPIRED, late, method=calls + "Role"),
         invalid("first: not valid yet, and lacks a scope", "Time is looked at first.", user(nbf=NOW + 60), method=calls + "Write"),
-        refused("first: expired, on a method without a rule", "The rule is looked at first.", "ACCESS_UNDECLARED", late, method=calls + "Undeclared"),
-        refused("first: no token, on a method without a rule", "The rule is looked at first.", "ACCESS_UNDECLARED", authorization=[],
-                method=calls + "Undeclared"),
-        refused("first: garbage, on a method without a rule", "The rule is looked at first.", "ACCESS_UNDECLARED", authorization=bearer("x"),
-                method=calls + "Undeclared"),
+        refused(
+            "first: expired, on a method without a rule",
+            "The rule is looked at first.",
+            "ACCESS_UNDECLARED",
+            late,
+            method=calls + "Undeclared",
+        ),
+        refused(
+            "first: no token, on a method without a rule",
+            "The rule is looked at first.",
+            "ACCESS_UNDECLARED",
+            authorization=[],
+            method=calls + "Undeclared",
+        ),
+        refused(
+            "first: garbage, on a method without a rule",
+            "The rule is looked at first.",
+            "ACCESS_UNDECLARED",
+            authorization=bearer("x"),
+            method=calls + "Undeclared",
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-// Verifies one access token of Signet by jsonwebtoken and jwks-rsa: ISSUER, AUDIENCE, TOKEN. With `--default`: as they do if nothing is set.
+// Verifies one access token of Signet by jsonwebtoken and jwks-rsa: ISSUER, AUDIENCE, TOKEN. `--default`: as they do if nothing is set.
 import jwt from 'jsonwebtoken';
 import { JwksClient } from 'jwks-rsa';
 

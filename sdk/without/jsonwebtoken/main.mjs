@@ -14,7 +14,8 @@ async function verified(token, settings) {
 }
 
 async function accessToken(token) {
-  const { header, payload } = await verified(token, { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256', 'RS256'], clockTolerance: 5 });
+  const settings = { issuer: ISSUER, audience: AUDIENCE, algorithms: ['ES256', 'RS256'], clockTolerance: 5 };
+  const { header, payload } = await verified(token, settings);
   if (!/^(application\/)?at\+jwt$/i.test(header.typ)) throw new jwt.JsonWebTokenError('its typ is not at+jwt');
   const lacking = REQUIRED.filter((name) => !(name in payload));
   if (lacking.length) throw new jwt.JsonWebTokenError(`it lacks ${lacking}`);

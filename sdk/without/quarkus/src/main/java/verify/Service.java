@@ -15,8 +15,8 @@ import org.eclipse.microprofile.config.ConfigProvider;
 import org.eclipse.microprofile.jwt.JsonWebToken;
 
 /**
- * A service that tells its callers who they are, and shows itself one token: ISSUER, AUDIENCE, TOKEN. With the profile {@code access-tokens}
- * it is set as it should be; without, nothing is set but the issuer.
+ * A service that tells its callers who they are, and shows itself one token: ISSUER, AUDIENCE, TOKEN. By the profile
+ * {@code access-tokens} it is set as it should be; without, nothing is set but the issuer.
  */
 @QuarkusMain
 @Path("/")

@@ -2,7 +2,7 @@
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{
-    Deserialize,
+    Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny},
 };
 
@@ -29,7 +29,7 @@ pub struct JoseHeader {
     /// The id of the key that the signature is said to be made with.
     #[serde(default)]
     pub kid: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     crit: Option<IgnoredAny>,
 }
 
@@ -38,7 +38,7 @@ pub struct JoseHeader {
 pub enum Malformed {
     /// It does not have three parts in base64url.
     NotCompact,
-    /// A part is not JSON with the members that were asked for.
+    /// A part is not a JSON object with the members that were asked for.
     OtherJson,
 }
 
@@ -106,7 +106,17 @@ fn is_media_type(said: &str, typ: &str) -> bool {
 }
 
 fn json<T: DeserializeOwned>(part: &str) -> Result<T, Malformed> {
-    serde_json::from_slice(&decode(part)?).map_err(|_| Malformed::OtherJson)
+    let bytes = decode(part)?;
+    // Serde takes an array for a struct, too: its members in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed::OtherJson);
+    }
+    serde_json::from_slice(&bytes).map_err(|_| Malformed::OtherJson)
+}
+
+/// A member that is there, whatever its value: `null` counts, too.
+fn whatever<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Malformed> {
@@ -138,10 +148,17 @@ mod tests {
         for text in ["", "a", "a.b", "=.a.b", "a=.b.c"] {
             assert_eq!(CompactJws::parse(text).unwrap_err(), Malformed::NotCompact, "{text}");
         }
-        for json in ["", "{}", "[]", r#"{"alg":1}"#, r#"{"alg":"ES256","kid":1}"#] {
+        for json in ["", "{}", "[]", r#"["ES256"]"#, r#"{"alg":1}"#, r#"{"alg":"ES256","kid":1}"#, "null"] {
             let text = format!("{}.e30.AA", encode(json));
             assert_eq!(CompactJws::parse(&text).unwrap_err(), Malformed::OtherJson, "{json}");
         }
+        for payload in ["[]", r#" ["joe"]"#, "null", r#""joe""#, "1"] {
+            let text = format!("{header}.{}.AA", encode(payload));
+            let read = CompactJws::parse(&text).unwrap().payload::<Value>();
+            assert_eq!(read.unwrap_err(), Malformed::OtherJson, "{payload}");
+        }
+        let spaced = format!("{header}.{}.AA", encode("\n\t {} "));
+        assert!(CompactJws::parse(&spaced).unwrap().payload::<Value>().is_ok());
         let text = format!("{header}.e30=.A");
         let jws = CompactJws::parse(&text).unwrap();
         assert_eq!(jws.payload::<Value>().unwrap_err(), Malformed::NotCompact);
@@ -155,6 +172,7 @@ mod tests {
             CompactJws::parse(&text).unwrap().header().has_critical_extensions()
         };
         assert!(parse(r#"{"alg":"ES256","crit":["b64"]}"#) && parse(r#"{"alg":"ES256","crit":[]}"#));
+        assert!(parse(r#"{"alg":"ES256","crit":null}"#), "it is named");
         assert!(!parse(r#"{"alg":"ES256","b64":false}"#));
     }
 

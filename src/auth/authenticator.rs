@@ -4,8 +4,8 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-use super::{Caller, CallerSlot, Keys, VerifiedToken, Verifier};
-use crate::model::{Claims, Error, NameSet};
+use super::{Caller, CallerSlot, Keys, VerifiedToken, Verifier, caller::ToldRoles};
+use crate::model::{Claims, Error, Missing, NameSet, Requirements, first_names};
 
 /// What is found where a token stands.
 #[derive(Debug)]
@@ -34,6 +34,17 @@ pub trait Standing: Send + Sync + 'static {
     /// # Errors
     /// [`Error::TokenRevoked`] if it does not, [`Error::Unavailable`] if that cannot be told.
     fn check(&self, claims: &Claims) -> impl Future<Output = Result<Stands<Self::Found>, Error>> + Send;
+
+    /// The roles that the holder of `token` has, which says `claims` and had no room for them (`roles_omitted`).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if that cannot be told, as is so unless somebody may be asked; [`Error::TokenRevoked`] if it turns out that the
+    /// token no longer stands.
+    fn roles(&self, token: &str, claims: &Claims) -> impl Future<Output = Result<Vec<String>, Error>> + Send {
+        let _ = (token, claims);
+        let source = "the token had no room for them, and nobody may be asked".into();
+        std::future::ready(Err(Error::Unavailable { what: "roles of the caller", source }))
+    }
 }
 
 /// Finds the caller that a request's headers prove.
@@ -69,15 +80,57 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
         self.authenticate_for(headers, self.verifier.audience(), caller).await
     }
 
+    /// The caller of a request with these `headers` and `extensions`, if the `rule` lets it pass.
+    ///
+    /// # Errors
+    /// As [`Self::authenticate`]; [`Error::CallerNotAllowed`], [`Error::InsufficientScope`], [`Error::InsufficientRole`] or
+    /// [`Error::RolesNotInToken`] with the first that it lacks; [`Error::Unavailable`] also if the token had no room for its roles.
+    pub async fn admit(
+        &self,
+        rule: &Requirements,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, Error> {
+        let own = self.audience();
+        let caller = self.authenticate_request_for(headers, extensions, rule.audience(own), address).await?;
+        match rule.missing(own, &caller).first() {
+            None => Ok(caller),
+            Some(Missing::AnyRole(roles, audience)) => {
+                let told = caller.told_roles(audience);
+                match told {
+                    ToldRoles::All => Err(Error::InsufficientRole(first_names(roles).as_str().to_owned())),
+                    ToldRoles::None => Err(Error::RolesNotInToken(first_names(roles).as_str().to_owned())),
+                    ToldRoles::Omitted => self.with_roles(caller, headers, roles).await,
+                }
+            }
+            Some(missing) => Err((*missing).into()),
+        }
+    }
+
+    /// The `caller`, if it has one of the `roles`, for which the token in `headers` had no room.
+    async fn with_roles(
+        &self,
+        caller: Caller,
+        headers: &HeaderMap,
+        roles: &[String],
+    ) -> Result<Caller, Error> {
+        let held = self.standing.roles(token_of(headers)?, caller.claims()).await?;
+        if roles.iter().any(|role| held.contains(role)) {
+            Ok(caller.having(held))
+        } else {
+            Err(Error::InsufficientRole(first_names(roles).as_str().to_owned()))
+        }
+    }
+
     async fn authenticate_for(
         &self,
         headers: &HeaderMap,
         audience: &str,
         caller: Option<IpAddr>,
     ) -> Result<Caller, Error> {
-        let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        let token = bearer_token(values)?.ok_or(Error::TokenMissing)?;
-        self.check(self.verifier.verify_from(token, audience, caller).await?).await
+        let (claims, was_seen) = self.verifier.verify_seen(token_of(headers)?, audience, caller).await?;
+        Ok(self.check(claims).await?.seen(was_seen))
     }
 
     /// The same as [`Self::authenticate_from`], of a request whose token may have been verified on its way here: then it is among the
@@ -176,6 +229,11 @@ impl<K: Keys, S: Standing> Authenticator<K, S> {
     pub fn audience(&self) -> &str {
         self.verifier.audience()
     }
+}
+
+fn token_of(headers: &HeaderMap) -> Result<&str, Error> {
+    let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    bearer_token(values)?.ok_or(Error::TokenMissing)
 }
 
 /// The bearer token in the `values` of the field `authorization` of one request; none if there is no such field.

@@ -18,6 +18,20 @@ pub struct Caller {
     /// What the caller has still, if that is less.
     cut: Option<Arc<Cut>>,
     found: Option<Arc<dyn Any + Send + Sync>>,
+    /// The roles that somebody was asked for, where the token had no room for them.
+    roles: Option<Arc<[String]>>,
+    was_seen: bool,
+}
+
+/// What a token tells of the roles of its holder at one audience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToldRoles {
+    /// Which they are.
+    All,
+    /// That there was no room for them.
+    Omitted,
+    /// Nothing.
+    None,
 }
 
 /// Where the authenticator puts who calls, also if the call is refused for what the caller lacks: an extension of the request by which a
@@ -50,7 +64,41 @@ impl Caller {
     pub(super) fn new<T: Send + Sync + 'static>(claims: Arc<Claims>, stands: Stands<T>) -> Self {
         let Stands { found, left } = stands;
         let cut = left.map(|left| Arc::new(Cut { left, claims: OnceLock::new() }));
-        Self { claims, cut, found: found.map(|found| -> Arc<dyn Any + Send + Sync> { found }) }
+        let found = found.map(|found| -> Arc<dyn Any + Send + Sync> { found });
+        Self { claims, cut, found, roles: None, was_seen: false }
+    }
+
+    /// The same, with the `roles` that the token had no room for.
+    pub(super) fn having(self, roles: Vec<String>) -> Self {
+        Self { roles: Some(roles.into()), ..self }
+    }
+
+    /// The same, whose token had been verified before, or had not.
+    pub(super) fn seen(self, was_seen: bool) -> Self {
+        Self { was_seen, ..self }
+    }
+
+    /// What the token tells of roles at `audience`: it lists them if it has one audience alone.
+    pub(super) fn told_roles(&self, audience: &str) -> ToldRoles {
+        let Claims { aud, roles, roles_omitted, .. } = &*self.claims;
+        match roles {
+            _ if aud.names().len() != 1 || !aud.contains(audience) => ToldRoles::None,
+            _ if *roles_omitted => ToldRoles::Omitted,
+            Some(_) => ToldRoles::All,
+            None => ToldRoles::None,
+        }
+    }
+
+    /// Whether the token had been verified in an earlier call, and cost no signature check in this one.
+    #[must_use]
+    pub const fn was_seen(&self) -> bool {
+        self.was_seen
+    }
+
+    /// The roles that are known of the caller at the token's audience: as the token says, or Signet has told where it had no room for them.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        self.roles.as_deref().or(self.claims.roles.as_deref()).unwrap_or_default()
     }
 
     /// The caller of `request`, as the layer found it.
@@ -66,6 +114,36 @@ impl Caller {
     #[must_use]
     pub fn subject(&self) -> Subject {
         self.claims.subject()
+    }
+
+    /// The id of whom the token stands for (`sub`).
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.claims.sub.to_string()
+    }
+
+    /// The client that asked for the token (`client_id`).
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.claims.client_id
+    }
+
+    /// The login session of the user (`sid`); none of a client by itself.
+    #[must_use]
+    pub fn session_id(&self) -> Option<String> {
+        self.claims.sid.map(|session| session.to_string())
+    }
+
+    /// The scopes that count, in the token's order.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        let scope = self.cut.as_ref().map_or(self.claims.scope.as_str(), |cut| cut.left.as_str());
+        scope.split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    /// From when on the token is refused, in seconds since the epoch (`exp`).
+    #[must_use]
+    pub fn expires_at(&self) -> i64 {
+        self.claims.exp
     }
 
     /// The user that the token stands for and the login session that it belongs to; none if it is a client's own.
@@ -132,7 +210,7 @@ impl Shows for Caller {
 
     /// As the token says, which lists roles if it has one audience alone.
     fn has_role(&self, role: &str, audience: &str) -> bool {
-        let Claims { aud, roles, .. } = &*self.claims;
-        aud.names().len() == 1 && aud.contains(audience) && roles.iter().any(|held| held == role)
+        let aud = &self.claims.aud;
+        aud.names().len() == 1 && aud.contains(audience) && self.roles().iter().any(|held| held == role)
     }
 }

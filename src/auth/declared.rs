@@ -75,6 +75,7 @@ fn is_understood(message: &DynamicMessage) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use prost::Message;
 
     use super::*;
@@ -115,6 +116,22 @@ mod tests {
         assert_eq!(read(&encoded(unset, &[])), Access::Authenticated(Requirements::default()));
         assert_eq!(read(&encoded(Rule::Public(Public {}), &[])), Access::Public);
         assert_eq!(read(&[]), Access::Undeclared);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_panic_and_what_is_added_never_lets_anybody_in(
+            bytes in prop::collection::vec(any::<u8>(), 0..40), scopes in prop::collection::vec("[a-z]{0,3}", 0..3),
+        ) {
+            let rule = Rule::Authenticated(Authenticated { required_scopes: scopes, ..Authenticated::default() });
+            for encoded in [bytes.clone(), authenticated(&bytes), encoded(rule, &bytes)] {
+                let access = read(&encoded);
+                // Field 15, a varint.
+                if access != Access::NotUnderstood {
+                    prop_assert_eq!(read(&[&encoded[..], &[0x78, 1]].concat()), Access::NotUnderstood);
+                }
+            }
+        }
     }
 
     #[test]

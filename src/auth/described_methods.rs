@@ -11,10 +11,9 @@ use prost::{
 };
 
 use super::declared;
-use crate::{
-    model::{Access, policy::METHOD_MAX_BYTES},
-    proto::described,
-};
+use crate::model::{Access, access_rule::METHOD_MAX_BYTES};
+#[cfg(feature = "server")]
+use crate::proto::described;
 
 /// What a file is called, whose `MethodOptions` the option extends.
 const METHOD_OPTIONS: &str = ".google.protobuf.MethodOptions";
@@ -147,6 +146,7 @@ impl DescribedMethods {
     }
 
     /// The methods of `service`, which this program serves itself and knows: health, or reflection.
+    #[cfg(feature = "server")]
     #[must_use]
     pub fn of_own(service: &str) -> Vec<String> {
         let described = [&described::HEALTH, &described::REFLECTION_V1, &described::REFLECTION_V1ALPHA];
@@ -411,14 +411,14 @@ impl Options {
     }
 }
 
-#[cfg(any(fuzzing, test))]
+#[cfg(all(feature = "server", any(fuzzing, test)))]
 impl WantedMethods<'_> {
     /// All that is no other's, with comments.
     const ALL: Self = Self { imported: &[], most: usize::MAX, comments: true };
 }
 
 /// What is reduced says of each method what the whole says, and each has a path that can be shown.
-#[cfg(any(fuzzing, test))]
+#[cfg(all(feature = "server", any(fuzzing, test)))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok(whole) = DescribedMethods::read(bytes, WantedMethods::ALL) else { return };
     let reduced = DescribedMethods::reduced(bytes, &[]).expect("it was read");
@@ -430,9 +430,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 }
 
 /// Sets for the tests of rooms that read what is pushed, and know no proto.
-#[cfg(test)]
+#[cfg(all(feature = "server", test))]
 pub(crate) const EXAMPLES: (&[u8], &[u8]) =
     (crate::proto::DESCRIPTOR_SET, crate::proto::HEALTH_DESCRIPTOR_SET);
 
-#[cfg(test)]
+#[cfg(all(feature = "server", test))]
 mod tests;

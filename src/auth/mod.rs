@@ -39,14 +39,13 @@
 //! ```
 //!
 //! An RPC that says nothing is denied, and so is one whose rule says what this release does not know. A rule by `any_roles` is judged by
-//! the claim `roles` of the token, where a client has it.
+//! the claim `roles` of the token, where a client has it: without it, the call is refused.
 //! Refusals are gRPC statuses with the reasons of `identity.v1.ErrorReason`, as Signet's own. A handler learns who is calling from
-//! [`Caller::of`]. The whole is in `examples/protected-service`.
+//! [`Caller::of`]. The crate `signet-sdk` (`sdk/rust`) rests on this, and has more: what was revoked, open streams, and the client's half.
 
 mod authenticator;
 mod caller;
 mod declared;
-#[cfg(feature = "server")]
 mod described_methods;
 mod issuer;
 mod keys;
@@ -57,7 +56,7 @@ mod verifier;
 
 pub use crate::{
     jose::{KeySet, VerifyingKey},
-    model::{Access, CallerKind, Requirements},
+    model::{Access, CallerKind, Claims, Error, Requirements, Shows, Subject},
 };
 pub use authenticator::{Authenticator, Standing, Stands, bearer_token};
 pub use caller::{Caller, CallerSlot};
@@ -65,11 +64,10 @@ pub use caller::{Caller, CallerSlot};
 pub(crate) use described_methods::EXAMPLES as EXAMPLE_SETS;
 #[cfg(all(feature = "server", any(fuzzing, test)))]
 pub(crate) use described_methods::fuzz as fuzz_policy;
-#[cfg(feature = "server")]
 pub use described_methods::{DescribedMethod, DescribedMethods, DescribedMethodsError, WantedMethods};
-pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier};
+pub use issuer::{FetchSettings, RemoteKeys, RemoteKeysError, issuer_identifier, published_keys};
 pub use keys::Keys;
-pub use layer::{AuthLayer, AuthService, CallerAddress};
+pub use layer::{AuthLayer, AuthService, CallerAddress, OnRefusal, caller_address};
 pub use policy::{Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]

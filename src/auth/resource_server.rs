@@ -28,6 +28,9 @@ pub struct ResourceServerSettings {
     pub leeway: Duration,
     /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each). 10,000 by default.
     pub cache_size: usize,
+    /// Whether tokens of `typ: JWT` are taken, too, if they are meant for this service alone: where its audience asks Signet for them
+    /// (`signet audiences update --token-typ JWT`). Off by default (RFC 8725 section 3.11).
+    pub token_typ_jwt: bool,
 }
 
 impl ResourceServerSettings {
@@ -40,6 +43,7 @@ impl ResourceServerSettings {
             refresh: FetchSettings::default(),
             leeway: Duration::from_secs(5),
             cache_size: 10_000,
+            token_typ_jwt: false,
         }
     }
 }
@@ -71,11 +75,12 @@ impl ResourceServer {
     /// # Errors
     /// [`RemoteKeysError`], if this cannot ever work: a setting breaks its rule, or there is no runtime of tokio.
     pub fn start(settings: ResourceServerSettings) -> Result<Self, RemoteKeysError> {
-        let ResourceServerSettings { issuer, audience, jwks_uri, refresh, leeway, cache_size } = settings;
+        let ResourceServerSettings { issuer, audience, jwks_uri, refresh, leeway, cache_size, token_typ_jwt } =
+            settings;
         let audience = one_name(&audience)
             .map_err(|rule| RemoteKeysError::Setting { setting: "the audience", rule: rule.to_string() })?;
         let keys = Arc::new(RemoteKeys::start(&issuer, jwks_uri.as_deref(), refresh)?);
-        let settings = VerifierSettings { issuer, audience, leeway, cache_size };
+        let settings = VerifierSettings { issuer, audience, leeway, cache_size, token_typ_jwt };
         let verifier = Arc::new(Verifier::new(Arc::clone(&keys), Clock::system(), settings));
         let authenticator = Arc::new(Authenticator::new(verifier, UntilExpiry));
         Ok(Self { keys, authenticator })
@@ -86,7 +91,7 @@ impl ResourceServer {
     #[must_use]
     pub fn protect(&self, policy: Policy) -> AuthLayer<Arc<RemoteKeys>, UntilExpiry> {
         let failures = FailureLog::new("protected", Clock::system());
-        AuthLayer::telling(policy, Arc::clone(&self.authenticator), failures)
+        AuthLayer::telling(policy, Arc::clone(&self.authenticator), failures, None)
     }
 
     /// What recognises callers, for what is no gRPC service.

@@ -8,8 +8,8 @@ use quick_cache::sync::Cache;
 use super::Keys;
 use crate::{
     base::{Clock, Tally},
-    jose::{CompactJws, JoseHeader, KeySet, Malformed, VerifyingKey},
-    model::{Claims, Error, claims::ACCESS_TOKEN_TYP},
+    jose::{CompactJws, JoseHeader, KID_MAX_BYTES, KeySet, Malformed, VerifyingKey},
+    model::{Claims, Error, TokenTyp},
 };
 
 /// The longest token that is looked at, in bytes: Signet's own stay below 5 KiB, with all the scopes and audiences that a client can
@@ -27,6 +27,9 @@ pub struct VerifierSettings {
     pub leeway: Duration,
     /// How many verified tokens are remembered, so that a token seen before costs no signature check.
     pub cache_size: usize,
+    /// Whether a token of `typ: JWT` is taken, too, if it is meant for one audience alone and that is not its client. Only for an
+    /// audience that asks Signet for such tokens: RFC 8725 section 3.11 says why not otherwise.
+    pub token_typ_jwt: bool,
 }
 
 /// Verifies access tokens, and remembers those it has verified.
@@ -101,11 +104,23 @@ impl<K: Keys> Verifier<K> {
         audience: &str,
         caller: Option<IpAddr>,
     ) -> Result<Arc<Claims>, Error> {
-        let claims = self.genuine(token, caller).await?;
+        self.verify_seen(token, audience, caller).await.map(|(claims, _)| claims)
+    }
+
+    /// The same, and whether the token had been verified before.
+    pub(super) async fn verify_seen(
+        &self,
+        token: &str,
+        audience: &str,
+        caller: Option<IpAddr>,
+    ) -> Result<(Arc<Claims>, bool), Error> {
+        let (claims, was_seen) = self.signed(token, caller).await?;
+        // First whom it is meant for: to others it is invalid, whether in time or not.
         if !claims.aud.contains(audience) {
             return Err(ANOTHER_AUDIENCE);
         }
-        Ok(claims)
+        self.check_time(&claims)?;
+        Ok((claims, was_seen))
     }
 
     /// What `token` says, if it is genuine and in time, whomever it is meant for: for telling others about it, never for letting
@@ -114,7 +129,9 @@ impl<K: Keys> Verifier<K> {
     /// # Errors
     /// [`Error::TokenInvalid`] or [`Error::TokenExpired`]; [`Error::Unavailable`] if it cannot be told which keys are in force.
     pub async fn verify_for_anyone(&self, token: &str) -> Result<Arc<Claims>, Error> {
-        self.genuine(token, None).await
+        let (claims, _) = self.signed(token, None).await?;
+        self.check_time(&claims)?;
+        Ok(claims)
     }
 
     /// What `token` says, if it is genuine, even if it has expired: for ending what it stands for, never for letting its bearer in.
@@ -123,17 +140,11 @@ impl<K: Keys> Verifier<K> {
     /// [`Error::TokenInvalid`], also if the key that signed it is no longer in force; [`Error::Unavailable`] if it cannot be told which
     /// keys are.
     pub async fn verify_expired(&self, token: &str) -> Result<Arc<Claims>, Error> {
-        self.signed(token, None).await
+        self.signed(token, None).await.map(|(claims, _)| claims)
     }
 
-    async fn genuine(&self, token: &str, caller: Option<IpAddr>) -> Result<Arc<Claims>, Error> {
-        let claims = self.signed(token, caller).await?;
-        self.check_time(&claims)?;
-        Ok(claims)
-    }
-
-    /// What `token` says, whose signature verifies, at whatever time.
-    async fn signed(&self, token: &str, caller: Option<IpAddr>) -> Result<Arc<Claims>, Error> {
+    /// What `token` says, whose signature verifies, at whatever time; and whether it had been verified before.
+    async fn signed(&self, token: &str, caller: Option<IpAddr>) -> Result<(Arc<Claims>, bool), Error> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(Error::TokenInvalid("it is too long"));
         }
@@ -142,16 +153,16 @@ impl<K: Keys> Verifier<K> {
         let seen = self.seen_before(&fingerprint, &keys);
         self.tally.count(seen.is_some());
         if let Some(seen) = seen {
-            return Ok(seen.claims);
+            return Ok((seen.claims, true));
         }
         let jws = parse(token)?;
-        let kid = named_key(jws.header())?;
+        let kid = self.named_key(jws.header())?;
         let key = if let Some(key) = keys.get(kid) {
             Arc::clone(key)
         } else {
             self.keys.find(kid, caller).await?.ok_or(UNKNOWN_KEY)?
         };
-        Ok(self.check_signature(&jws, key, fingerprint)?.claims)
+        Ok((self.check_signature(&jws, key, fingerprint)?.claims, false))
     }
 
     /// `token`, if it has been verified before, with a key that is in force as far as is known, and is in time: at once.
@@ -173,7 +184,7 @@ impl<K: Keys> Verifier<K> {
         }
         self.tally.count(false);
         let jws = parse(token).ok()?;
-        let key = Arc::clone(self.keys.last_known().get(named_key(jws.header()).ok()?)?);
+        let key = Arc::clone(self.keys.last_known().get(self.named_key(jws.header()).ok()?)?);
         let verified = self.check_signature(&jws, key, fingerprint(token)).ok()?;
         self.check_time(&verified.claims).ok()?;
         Some(verified)
@@ -223,12 +234,32 @@ impl<K: Keys> Verifier<K> {
         Ok(verified)
     }
 
+    /// The key that the header of an access token names.
+    fn named_key<'h>(&self, header: &'h JoseHeader) -> Result<&'h str, Error> {
+        self.typ(header).ok_or(ANOTHER_TYP)?;
+        if header.has_critical_extensions() {
+            return Err(Error::TokenInvalid("it has critical header extensions"));
+        }
+        let kid = header.kid.as_deref().filter(|kid| !kid.is_empty() && kid.len() <= KID_MAX_BYTES);
+        kid.ok_or(Error::TokenInvalid("it names no key"))
+    }
+
+    /// Which access token `header` says that it is of (RFC 9068 section 4), of those that are taken.
+    fn typ(&self, header: &JoseHeader) -> Option<TokenTyp> {
+        let is_taken = |typ: TokenTyp| typ == TokenTyp::AtJwt || self.settings.token_typ_jwt;
+        TokenTyp::ALL.iter().copied().find(|typ| is_taken(*typ) && header.is_of_type(typ.name()))
+    }
+
     /// What the payload of a token says whose signature has been verified.
     fn check_claims(&self, jws: &CompactJws<'_>) -> Result<Claims, Error> {
-        let claims: Claims = jws.payload().map_err(|malformed| match malformed {
+        let mut claims: Claims = jws.payload().map_err(|malformed| match malformed {
             Malformed::NotCompact => NOT_A_JWT,
             Malformed::OtherJson => Error::TokenInvalid("it lacks required claims"),
         })?;
+        claims.typ = self.typ(jws.header()).ok_or(ANOTHER_TYP)?;
+        if !claims.may_be_of_its_typ() {
+            return Err(ANOTHER_TYP);
+        }
         if claims.iss != self.settings.issuer {
             return Err(Error::TokenInvalid("its issuer is another one"));
         }
@@ -263,18 +294,8 @@ fn parse(token: &str) -> Result<CompactJws<'_>, Error> {
     CompactJws::parse(token).map_err(|_| NOT_A_JWT)
 }
 
-/// The key that the header of an access token names.
-fn named_key(header: &JoseHeader) -> Result<&str, Error> {
-    // RFC 9068 section 4.
-    if !header.is_of_type(ACCESS_TOKEN_TYP) {
-        return Err(Error::TokenInvalid("its `typ` is not `at+jwt`"));
-    }
-    if header.has_critical_extensions() {
-        return Err(Error::TokenInvalid("it has critical header extensions"));
-    }
-    header.kid.as_deref().ok_or(Error::TokenInvalid("it names no key"))
-}
-
+/// Also where `JWT` is taken for some audience: which that is, is nobody's business.
+const ANOTHER_TYP: Error = Error::TokenInvalid("its `typ` is not `at+jwt`");
 const ANOTHER_AUDIENCE: Error = Error::TokenInvalid("it is meant for another audience");
 const UNKNOWN_KEY: Error = Error::TokenInvalid("its key is unknown");
 const NOT_A_JWT: Error = Error::TokenInvalid("it is not a JWT");
@@ -313,6 +334,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             audience: "signet".to_owned(),
             leeway: Duration::from_mins(1),
             cache_size: 16,
+            token_typ_jwt: true,
         };
         let clock = Clock::manual(crate::base::Timestamp::from_micros(1_795_435_200_000_000));
         Verifier::new(OneKey(Arc::new(keys)), clock, settings)

@@ -172,6 +172,8 @@ impl TokenConfig {
             audience: self.audience.clone(),
             leeway: self.clock_leeway,
             cache_size: self.token_cache_size,
+            // Where their audience asks for them, which is looked up.
+            token_typ_jwt: true,
         }
     }
 }

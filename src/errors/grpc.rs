@@ -40,18 +40,24 @@ pub(crate) const PUSHBACK: &str = "grpc-retry-pushback-ms";
 impl From<Error> for Status {
     /// Its reason, and the [`CallFailure`], if it is one, are the status' source: for the metrics and the log of who answers with it.
     fn from(error: Error) -> Self {
-        status(error, None)
+        status(error, None, [])
     }
+}
+
+/// The status of `error`, whose `ErrorInfo.metadata` has `more`, too: keys and their values.
+#[must_use]
+pub fn status_telling<const N: usize>(error: Error, more: [(&'static str, &str); N]) -> Status {
+    status(error, None, more)
 }
 
 impl From<RefusedChange> for Status {
     /// Which change was refused stands in `ErrorInfo.metadata`, too: `change`.
     fn from(RefusedChange { change, error }: RefusedChange) -> Self {
-        status(error, change)
+        status(error, change, [])
     }
 }
 
-fn status(error: Error, change: Option<String>) -> Status {
+fn status<const N: usize>(error: Error, change: Option<String>, more: [(&'static str, &str); N]) -> Status {
     let (failure, mut message) = (CallFailure::of(&error), error.to_string());
     if let Some(change) = &change {
         message = RefusedChange::sentence(change, &message);
@@ -62,7 +68,8 @@ fn status(error: Error, change: Option<String>) -> Status {
     let Some(reason) = row.reason() else { return Status::new(row.code, message) };
     let (code, retry_after) = (row.code, row.retry_after);
     let metadata = row.metadata.map(|(key, value)| (key.to_owned(), value.into_owned()));
-    let metadata = metadata.into_iter().chain(change.map(|change| ("change".to_owned(), change)));
+    let more = more.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let metadata = more.chain(metadata).chain(change.map(|change| ("change".to_owned(), change)));
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, ERROR_DOMAIN, metadata.collect::<HashMap<_, _>>());
     if retry_after.is_some() {

@@ -18,6 +18,7 @@ pub use commands::CommandReason;
 pub(crate) use connect::{connect_code, connect_status};
 pub use failures::{CallFailure, FailureLog, told_reason};
 pub use fields::field_reason;
+pub use grpc::status_telling;
 #[cfg(feature = "server")]
 pub(crate) use grpc::{PUSHBACK, details_telling, tell_request_id};
 pub use oauth::OAuthCode;

@@ -87,6 +87,8 @@ impl<'a> Row<'a> {
                 .with("required_scope", scope),
             Error::InsufficientRole(role) => row(Code::PermissionDenied, Reason::InsufficientRole, 403, OAuth::AccessDenied)
                 .with("required_role", role),
+            Error::RolesNotInToken(role) => row(Code::PermissionDenied, Reason::RolesNotInToken, 403, OAuth::AccessDenied)
+                .with("required_role", role),
             Error::CallerNotAllowed(kind) => row(Code::PermissionDenied, Reason::CallerNotAllowed, 403, OAuth::AccessDenied)
                 .with("callers", kind.name()),
             Error::PolicyVersionNotFound { .. } => row(Code::NotFound, Reason::PolicyVersionNotFound, 404, OAuth::NotFound),
@@ -256,6 +258,7 @@ pub(crate) fn examples() -> Vec<Error> {
         Error::UnsupportedGrantType,
         Error::InsufficientScope("a".to_owned()),
         Error::InsufficientRole("a".to_owned()),
+        Error::RolesNotInToken("a".to_owned()),
         Error::CallerNotAllowed(CallerKind::User),
         Error::PolicyVersionNotFound { service: "x".to_owned(), version: "x".to_owned() },
         Error::PolicyVersionExists { service: "x".to_owned(), version: "x".to_owned() },

@@ -1,13 +1,13 @@
 //! Owns issuing access tokens.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
 use super::{Keyring, permissions::Given};
 use crate::{
     base::{Clock, Timestamp, fill_from_system},
-    model::{Audience, Claims, ClientId, Error, NameSet, NamedAttributes, Session, id::uuid_v7_of},
+    model::{Audience, Claims, ClientId, Error, NameSet, Session, TokenTyp, claims::claimed, id::uuid_v7_of},
 };
 
 /// The longest token that says something of roles or attributes: gRPC in Java takes 8 KiB for all metadata of a call.
@@ -128,12 +128,13 @@ impl Tokens {
             auth_time: login.as_ref().map(|login| login.time.as_secs()),
             acr: login.as_ref().and_then(|login| login.level.clone()),
             amr: login.map(|login| login.methods).unwrap_or_default(),
-            roles: given.names.roles.clone(),
+            roles: (!given.names.roles.is_empty()).then(|| given.names.roles.clone()),
             groups: given.names.groups.clone(),
-            attributes: given.attributes.clone(),
+            attributes: claimed(&given.attributes),
             attributes_omitted: false,
             roles_omitted: false,
             groups_omitted: false,
+            typ: TokenTyp::AtJwt,
         };
         let scope = claims.scope.clone();
         Ok(IssuedToken { access_token: self.sign(claims)?, expires_in, scope })
@@ -148,10 +149,10 @@ impl Tokens {
             }
             if !claims.groups.is_empty() {
                 claims = Claims { groups: Vec::new(), groups_omitted: true, ..claims };
-            } else if !claims.roles.is_empty() {
-                claims = Claims { roles: Vec::new(), roles_omitted: true, ..claims };
+            } else if claims.roles.is_some() {
+                claims = Claims { roles: None, roles_omitted: true, ..claims };
             } else if !claims.attributes.is_empty() {
-                claims = Claims { attributes: NamedAttributes::new(), attributes_omitted: true, ..claims };
+                claims = Claims { attributes: BTreeMap::new(), attributes_omitted: true, ..claims };
             } else {
                 return Ok(token);
             }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::{Error, NameSet, UNDECLARED, UNKNOWN_METHOD};
 
+/// The longest path of a method in bytes: an index of each database has room for it.
+pub const METHOD_MAX_BYTES: usize = 512;
+
 /// How many of several names, of which one will do, a refusal tells.
 const TOLD: usize = 8;
 

@@ -111,6 +111,13 @@ pub enum Error {
     /// The caller lacks a role that a route or a policy requires; or each of several, separated by spaces, of which one would do.
     #[error("{} needed, and was not given", one_of("role", .0))]
     InsufficientRole(String),
+    /// The caller's token does not say which roles its holder has, and one of these, separated by spaces, is needed.
+    #[error(
+        "{} needed, and the token does not say which roles its holder has: it has no claim `roles`, or is for several audiences; the \
+         claim is left out where the client does not have it told, and for a holder who has no role",
+        one_of("role", .0)
+    )]
+    RolesNotInToken(String),
     /// The token stands for a user where only a client by itself may call, or the other way round.
     #[error("only {} may call this", .0.in_words())]
     CallerNotAllowed(CallerKind),

@@ -17,7 +17,7 @@ pub(crate) mod well_known;
 
 pub use access_rule::{Access, CallerKind, Missing, Requirements, Shows, first_names};
 pub use attribute::{AttributeValue, NamedAttributes};
-pub use claims::{Audience, Claims, Subject};
+pub use claims::{Audience, Claims, Subject, TokenTyp};
 pub use error::{Error, UNDECLARED, UNKNOWN_METHOD};
 pub use id::{AttributeId, BindingId, ClientId, GroupId, PolicyVersionId, RoleId, SessionId, UserId};
 pub use key::{KeyId, SigningAlg};

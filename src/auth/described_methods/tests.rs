@@ -1,7 +1,10 @@
 //! Owns what reading a descriptor set promises: what it says, whom it comes from notwithstanding.
 
 use super::*;
-use crate::{auth::Policy, proto::DESCRIPTOR_SET};
+use crate::{
+    auth::Policy,
+    proto::{DESCRIPTOR_SET, described},
+};
 
 fn read(set: &[u8]) -> Result<DescribedMethods, DescribedMethodsError> {
     DescribedMethods::read(set, WantedMethods::ALL)
@@ -9,7 +12,7 @@ fn read(set: &[u8]) -> Result<DescribedMethods, DescribedMethodsError> {
 
 #[test]
 fn it_reads_what_the_library_of_descriptors_reads() {
-    let policy = Policy::from_descriptor_set(DESCRIPTOR_SET).unwrap();
+    let policy = Policy::from_descriptors(&described::API).unwrap();
     let read = read(DESCRIPTOR_SET).unwrap();
     assert!(read.defines_access && read.has_comments);
     assert_eq!(read.methods.len(), policy.methods().count());

@@ -19,7 +19,7 @@ use super::{
 use crate::model::error;
 
 /// The largest answer in bytes. Key sets have a few hundred for each key.
-const ANSWER_MAX_BYTES: usize = 256 * 1024;
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
 /// Where the keys are fetched from.
 pub(super) struct HttpSource {

@@ -173,9 +173,9 @@ async fn nothing_is_followed_and_nothing_large_is_read() {
         HttpSource::new(named("http://id.example"), Some(web.url(JWKS).parse().unwrap())).unwrap();
     let redirect =
         format!("HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url(JWKS));
-    let large = format!("{{\"keys\":[], \"padding\":\"{}\"}}", "x".repeat(300 * 1024));
+    let large = format!("{{\"keys\":[], \"padding\":\"{}\"}}", "x".repeat(1_100 * 1024));
     let endless =
-        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n50000\r\n{}", "x".repeat(0x50000));
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n150000\r\n{}", "x".repeat(0x15_0000));
     for (answer, expected) in [
         (redirect, "302"),
         (ok(&large), "limit"),

@@ -23,8 +23,18 @@ use crate::{
 
 pub use locate::issuer_identifier;
 
+/// The keys of `document`, a JWK Set (RFC 7517 section 5), that verify access tokens, in its order, as [`RemoteKeys`] would read it: what is
+/// known of an issuer whose document is at hand, as in tests.
+///
+/// # Errors
+/// If it is no JWK Set, or holds no such key: the rest of a sentence that begins with the document.
+pub fn published_keys(document: &[u8]) -> Result<Vec<Arc<VerifyingKey>>, String> {
+    Published::read(document, &Published::default()).map(|read| read.keys().to_vec())
+}
+
 use fetch::HttpSource;
 use locate::Issuer;
+use published::Published;
 use refresh::{KeySource, State, WantedFetch, keep_fresh};
 use sightings::Sightings;
 use waiting::WaitingPlaces;
@@ -141,6 +151,20 @@ impl RemoteKeys {
             // The runtime that fetched them has gone: there will never be any.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Has the keys fetched at once: they are known to have changed. To be called by what the issuer itself has said, never for what a
+    /// caller has: nothing bounds how often.
+    pub fn refresh(&self) {
+        self.wanted.raise_at_once();
+    }
+
+    /// The number of attempts to fetch keys that have ended, once they are more than `number`, and whether the latest succeeded: for
+    /// counting. None when there will be no more.
+    pub async fn attempts_beyond(&self, number: u64) -> Option<(u64, bool)> {
+        let mut states = self.state.clone();
+        let state = states.wait_for(|state| state.ended > number).await.ok()?;
+        Some((state.ended, state.failure.is_none()))
     }
 
     /// What `pick` finds in what is known, after an attempt beyond the first `since`; none if it finds nothing then.

@@ -55,6 +55,11 @@ impl Published {
         Ok(Self { keys, set: Arc::new(set) })
     }
 
+    /// The keys, in the order of the document.
+    pub(super) fn keys(&self) -> &[Arc<VerifyingKey>] {
+        &self.keys
+    }
+
     /// The keys, by their ids.
     pub(super) const fn set(&self) -> &Arc<KeySet> {
         &self.set

@@ -103,6 +103,7 @@ impl State {
 pub(super) struct WantedFetch {
     number: AtomicU64,
     raised: Notify,
+    at_once: Notify,
 }
 
 impl WantedFetch {
@@ -110,6 +111,11 @@ impl WantedFetch {
     pub(super) fn raise(&self, number: u64) {
         self.number.fetch_max(number, Ordering::SeqCst);
         self.raised.notify_one();
+    }
+
+    /// Asks for another attempt at once, whatever was asked for lately: the keys are known to have changed.
+    pub(super) fn raise_at_once(&self) {
+        self.at_once.notify_one();
     }
 
     /// Returns when an attempt beyond the first `attempts` is asked for.
@@ -166,6 +172,7 @@ pub(super) async fn keep_fresh(
         let (attempts, due) = (state.borrow().begun, Instant::now() + pause);
         tokio::select! {
             () = time::sleep_until(due) => {}
+            () = wanted.at_once.notified() => {}
             () = wanted.beyond(attempts) => time::sleep_until(due.min(began + settings.min_pause)).await,
         }
     }

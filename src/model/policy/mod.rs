@@ -23,9 +23,6 @@ pub use widening::Widening;
 /// The longest name of a version in bytes: that of a commit and a tag fits.
 pub const POLICY_VERSION_MAX_BYTES: usize = 128;
 
-/// The longest path of a method in bytes: an index of each database has room for it.
-pub const METHOD_MAX_BYTES: usize = 512;
-
 /// How many methods a version has at most. A service has some hundreds.
 pub const POLICY_MAX_METHODS: usize = 2_000;
 

@@ -38,8 +38,8 @@ pub trait Standing: Send + Sync + 'static {
     /// The roles that the holder of `token` has, which says `claims` and had no room for them (`roles_omitted`).
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if that cannot be told, as is so unless somebody may be asked; [`Error::TokenRevoked`] if it turns out that the
-    /// token no longer stands.
+    /// [`Error::Unavailable`] if that cannot be told, as is so unless somebody may be asked; [`Error::TokenRevoked`] if it turns out that
+    /// the token no longer stands.
     fn roles(&self, token: &str, claims: &Claims) -> impl Future<Output = Result<Vec<String>, Error>> + Send {
         let _ = (token, claims);
         let source = "the token had no room for them, and nobody may be asked".into();

@@ -128,8 +128,8 @@ impl<K: Keys, S: Standing> Gate<K, S> {
         if self.denies_unknown { whole } else { uri.path() }
     }
 
-    /// The refusal of a call of `path`. It names the audience that the token had to be for, and the method, so that whoever hears of it by way
-    /// of another service does not take it for one of that service's own.
+    /// The refusal of a call of `path`. It names the audience that the token had to be for, and the method, so that whoever hears of it by
+    /// way of another service does not take it for one of that service's own.
     fn refusal(&self, path: &str, error: Error) -> Status {
         let own = self.authenticator.audience();
         let audience = match self.policy.access(path) {

@@ -105,7 +105,8 @@ pub struct Claims {
     pub typ: TokenTyp,
 }
 
-/// The value of an attribute in a token. A later release may write values that this one knows nothing of: they are no reason to refuse a token.
+/// The value of an attribute in a token. A later release may write values that this one knows nothing of: they are no reason to refuse a
+/// token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ClaimedAttribute {

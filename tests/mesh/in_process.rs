@@ -73,7 +73,8 @@ async fn whoever_has_a_token_for_the_service_is_let_in_and_others_hear_why_not()
     let lacking = refused(stock.call(TAKE_ITEM, Some(&token)).await);
     assert_eq!(lacking, (Code::PermissionDenied, "INSUFFICIENT_SCOPE".to_owned()));
     for unknown in ["/stock.v1.StockService/Nothing", "/stock.v1.StockService//ListItems", "/x"] {
-        assert_eq!(refused(stock.call(unknown, Some(&writer)).await).0, Code::Unimplemented, "{unknown}");
+        let denied = (Code::PermissionDenied, "ACCESS_UNDECLARED".to_owned());
+        assert_eq!(refused(stock.call(unknown, Some(&writer)).await), denied, "{unknown}");
     }
 }
 

@@ -38,8 +38,9 @@ impl Stock {
             "there is no {}: run scripts/test, or `cargo build --package protected-service`",
             program.display()
         );
-        let stock = Invocation::of(program).without_settings("STOCK_").env("STOCK_ADDR", "127.0.0.1:0");
-        let mut process = stock.env("STOCK_ISSUER", &format!("http://{issuer}")).start();
+        let stock = Invocation::of(program).without_settings("STOCK_").without_settings("SIGNET_");
+        let stock = stock.env("STOCK_ADDR", "127.0.0.1:0").env("SIGNET_ISSUER", &format!("http://{issuer}"));
+        let mut process = stock.start();
         let line = process.line().await.unwrap_or_default();
         let addr: SocketAddr = line.parse().unwrap_or_else(|_| panic!("it did not start: {line:?}"));
         let channel = Channel::from_shared(format!("http://{addr}")).unwrap().connect().await.unwrap();

@@ -23,8 +23,8 @@ use crate::{
 
 pub use locate::issuer_identifier;
 
-/// The keys of `document`, a JWK Set (RFC 7517 section 5), that verify access tokens, in its order, as [`RemoteKeys`] would read it: what is
-/// known of an issuer whose document is at hand, as in tests.
+/// The keys of `document`, a JWK Set (RFC 7517 section 5), that verify access tokens, in its order, as [`RemoteKeys`] would read it: what
+/// is known of an issuer whose document is at hand, as in tests.
 ///
 /// # Errors
 /// If it is no JWK Set, or holds no such key: the rest of a sentence that begins with the document.

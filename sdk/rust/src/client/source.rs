@@ -1,0 +1,338 @@
+//! Owns getting the tokens of one audience: one request for all who wait, in the background of calls while the old token lives.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use signet::proto::identity::v1::{
+    ClientCredentialsGrant, IssueTokenRequest, IssueTokenResponse, RefreshTokenGrant,
+    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
+};
+use tonic::{Code, Status};
+
+use super::{
+    credential::ClientCredential,
+    state::{Next, State},
+};
+use crate::{
+    hooks::{Hooks, Told},
+    replicas::{Channels, ClientError, Signet},
+    time::{Chance, Time},
+};
+
+/// Keeps the next refresh token, before the access token that came with it is used.
+pub type StoreRefreshToken = Arc<
+    dyn Fn(String) -> BoxFuture<'static, Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send + Sync,
+>;
+
+/// Gets access tokens for one audience, keeps them, and renews them. Clones share everything.
+#[derive(Clone)]
+pub struct TokenSource(Arc<Inner>);
+
+/// How a [`TokenSource`] is made.
+#[must_use]
+pub struct TokenSourceBuilder {
+    signet: Signet,
+    credential: ClientCredential,
+    audience: String,
+    scopes: Vec<String>,
+    refresh: Option<(String, StoreRefreshToken)>,
+    time: Time,
+    chance: Chance,
+    told: Told,
+}
+
+/// An access token. It shows itself to nobody who does not ask.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken(Arc<str>);
+
+struct Inner {
+    issuer: Issuer,
+    audience: String,
+    scopes: Vec<String>,
+    credential: ClientCredential,
+    /// The refresh token that is worth something, and who keeps the next.
+    refresh: Option<(Mutex<String>, StoreRefreshToken)>,
+    time: Time,
+    chance: Chance,
+    told: Told,
+    state: Mutex<State>,
+    /// The request that goes on, if one does.
+    getting: Mutex<Option<Getting>>,
+}
+
+type Getting = Shared<BoxFuture<'static, Result<Arc<str>, Status>>>;
+
+/// Who issues tokens: Signet, or what stands in for it in a test.
+enum Issuer {
+    Signet(Channels),
+    #[cfg(any(test, feature = "testing"))]
+    StandIn(Answer),
+}
+
+/// What answers in the stead of Signet.
+#[cfg(any(test, feature = "testing"))]
+type Answer =
+    Arc<dyn Fn(IssueTokenRequest) -> BoxFuture<'static, Result<IssueTokenResponse, Status>> + Send + Sync>;
+
+impl TokenSource {
+    /// A source of tokens for `audience`, as a service names itself in `aud`, which the client of `credential` gets from `signet`.
+    pub fn builder(
+        signet: Signet,
+        credential: ClientCredential,
+        audience: impl Into<String>,
+    ) -> TokenSourceBuilder {
+        TokenSourceBuilder {
+            signet,
+            credential,
+            audience: audience.into(),
+            scopes: Vec::new(),
+            refresh: None,
+            time: Time::system(),
+            chance: Chance::system(),
+            told: Told::default(),
+        }
+    }
+
+    /// A token that lives. Waits only if there is none: a token that is to be renewed is used while another one is got.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, with the reason that Signet has told, if it refuses for good; `UNAVAILABLE` if it does not answer. Neither is
+    /// asked about again at once.
+    pub async fn token(&self) -> Result<AccessToken, Status> {
+        let next = self.0.state.lock().unwrap_or_else(PoisonError::into_inner).next(self.0.time.monotonic());
+        match next {
+            Next::Use(token) => Ok(AccessToken(token)),
+            Next::UseAndRenew(token) => {
+                drop(self.get());
+                Ok(AccessToken(token))
+            }
+            Next::Get => self.get().await.map(AccessToken),
+            Next::Fail(status) => Err(status),
+        }
+    }
+
+    /// Forgets `token`, if it is still the one: it was refused.
+    pub fn drop_token(&self, token: &AccessToken) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).drop_token(&token.0);
+    }
+
+    /// Whom its tokens are for.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.0.audience
+    }
+
+    pub(crate) fn told(&self) -> &Told {
+        &self.0.told
+    }
+
+    /// The request that goes on, or a new one. It goes on by itself, whether or not somebody waits for it.
+    fn get(&self) -> Getting {
+        let mut getting = self.0.getting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(goes_on) = getting.as_ref().filter(|getting| getting.peek().is_none()) {
+            return goes_on.clone();
+        }
+        let inner = Arc::clone(&self.0);
+        let new = async move { inner.get().await }.boxed().shared();
+        *getting = Some(new.clone());
+        tokio::spawn(new.clone());
+        new
+    }
+}
+
+impl Inner {
+    async fn get(self: Arc<Self>) -> Result<Arc<str>, Status> {
+        let asked = self.time.monotonic();
+        let got = self.request().await;
+        self.told.tell(|hooks| hooks.token_renewed(got.is_ok()));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match got {
+            Ok((token, lifetime)) => {
+                state.keep(Arc::clone(&token), asked, lifetime, &self.chance);
+                Ok(token)
+            }
+            Err(status) => {
+                let is_final = is_final(&status);
+                let status = if is_final { refused(&status) } else { unavailable(&status) };
+                tracing::warn!(audience = self.audience, status = status.message(), "no token could be got");
+                state.fail(status.clone(), is_final, self.time.monotonic(), &self.chance);
+                Err(status)
+            }
+        }
+    }
+
+    async fn request(&self) -> Result<(Arc<str>, Duration), Status> {
+        let first = self.exchange().await?;
+        // An exchange whose answer was lost may be answered with what has expired since: the next one is not.
+        if first.1.is_zero() && self.refresh.is_some() { self.exchange().await } else { Ok(first) }
+    }
+
+    async fn exchange(&self) -> Result<(Arc<str>, Duration), Status> {
+        let grant = match &self.refresh {
+            None => Grant::ClientCredentials(ClientCredentialsGrant {}),
+            Some((current, _)) => {
+                let refresh_token = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Grant::RefreshToken(RefreshTokenGrant { refresh_token })
+            }
+        };
+        let request = IssueTokenRequest {
+            client: Some(self.credential.authentication(self.time.now())?),
+            scope: self.scopes.join(" "),
+            audiences: vec![self.audience.clone()],
+            user_address: String::new(),
+            grant: Some(grant),
+        };
+        let issued = self.issuer.issue(request).await?;
+        if let (Some((current, store)), Some(next)) = (&self.refresh, issued.refresh_token) {
+            // As long as nobody keeps it, the session goes on by the token of before, which may be exchanged again.
+            store(next.clone()).await.map_err(|problem| {
+                Status::unavailable(format!(
+                    "the application could not keep the next refresh token: {problem}"
+                ))
+            })?;
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        }
+        let lifetime = Duration::from_secs(u64::try_from(issued.expires_in).unwrap_or_default());
+        Ok((issued.access_token.into(), lifetime))
+    }
+}
+
+impl Issuer {
+    async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+        match self {
+            Self::Signet(channels) => {
+                let issue = |channel| {
+                    let request = request.clone();
+                    async move { IdentityServiceClient::new(channel).issue_token(request).await }
+                };
+                Ok(channels.call(issue).await?.into_inner())
+            }
+            #[cfg(any(test, feature = "testing"))]
+            Self::StandIn(answer) => answer(request).await,
+        }
+    }
+}
+
+/// Whether asking again at once would be answered in the same way.
+fn is_final(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::NotFound
+    )
+}
+
+/// What callers are told of a refusal: what Signet has said of it, with its reason.
+fn refused(status: &Status) -> Status {
+    let details = status.details().to_vec().into();
+    Status::with_details(Code::Unauthenticated, status.message().to_owned(), details)
+}
+
+fn unavailable(status: &Status) -> Status {
+    Status::unavailable(format!("no access token could be got: {}", status.message()))
+}
+
+impl TokenSourceBuilder {
+    /// Asks for these scopes alone. Without it, for all that the client may have.
+    pub fn scopes<S: Into<String>>(self, scopes: impl IntoIterator<Item = S>) -> Self {
+        Self { scopes: scopes.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Tokens of a user, by the refresh token of their login. Each exchange gives the next one, which `store` keeps before the access token
+    /// is used: if it fails, that one is not used, and the same refresh token is exchanged again. No two processes share one.
+    pub fn refresh_token<F, R>(self, refresh_token: impl Into<String>, store: F) -> Self
+    where
+        F: Fn(String) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        let store: StoreRefreshToken = Arc::new(move |next| store(next).boxed());
+        Self { refresh: Some((refresh_token.into(), store)), ..self }
+    }
+
+    /// Tells `hooks` what happens.
+    pub fn hooks(self, hooks: Arc<dyn Hooks>) -> Self {
+        Self { told: Told::by(hooks), ..self }
+    }
+
+    /// Takes the time from `time`, and spreads by `chance`: for tests.
+    pub fn time(self, time: Time, chance: Chance) -> Self {
+        Self { time, chance, ..self }
+    }
+
+    /// The source. Nothing is asked before a call needs a token.
+    ///
+    /// # Errors
+    /// [`ClientError`], if Signet cannot be reached so at all.
+    pub fn build(self) -> Result<TokenSource, ClientError> {
+        let issuer = Issuer::Signet(self.signet.connect()?);
+        Ok(self.with(issuer))
+    }
+
+    /// The source, whose tokens `answer` issues in the stead of Signet: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn build_with<F, R>(self, answer: F) -> TokenSource
+    where
+        F: Fn(IssueTokenRequest) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<IssueTokenResponse, Status>> + Send + 'static,
+    {
+        self.with(Issuer::StandIn(Arc::new(move |request| answer(request).boxed())))
+    }
+
+    fn with(self, issuer: Issuer) -> TokenSource {
+        let Self { signet: _, credential, audience, scopes, refresh, time, chance, told } = self;
+        let refresh = refresh.map(|(token, store)| (Mutex::new(token), store));
+        let (state, getting) = (Mutex::default(), Mutex::default());
+        TokenSource(Arc::new(Inner {
+            issuer,
+            audience,
+            scopes,
+            credential,
+            refresh,
+            time,
+            chance,
+            told,
+            state,
+            getting,
+        }))
+    }
+}
+
+impl AccessToken {
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken")
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSource").field("audience", &self.0.audience).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TokenSourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSourceBuilder").field("audience", &self.audience).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! Owns ending open streams: when their token has expired for longer than a grace, when it is revoked, and when that can no longer be told.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either, FutureExt};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use signet::{
+    auth::{Access, Caller, Error, Policy},
+    errors::{status_telling, told_reason},
+};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+
+use crate::{hooks::Told, revocations::Revocations, standing::TokenStanding, time::Time};
+
+/// Ends the streams of the service behind it. It stands behind the layer that has found the caller.
+#[derive(Clone, Debug)]
+pub struct StreamLayer(Arc<Ends>);
+
+/// A service whose streams are ended.
+#[derive(Clone, Debug)]
+pub struct StreamService<Inner> {
+    ends: Arc<Ends>,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) policy: Policy,
+    pub(crate) standing: TokenStanding,
+    pub(crate) grace: Duration,
+    pub(crate) time: Time,
+    pub(crate) told: Told,
+}
+
+impl StreamLayer {
+    pub(crate) fn new(ends: Ends) -> Self {
+        Self(Arc::new(ends))
+    }
+}
+
+impl Ends {
+    /// Returns the status by which a stream of `caller` ends.
+    async fn of(self: Arc<Self>, caller: Caller, path: String) -> Status {
+        let mut heard = self.standing.revocations.as_ref().map(Revocations::states);
+        let error = loop {
+            if let Some(error) = self.ends_now(&caller) {
+                break error;
+            }
+            let next = async {
+                match heard.as_mut() {
+                    // The sender goes with the verifier, and this holds what that consists of.
+                    Some(heard) => drop(heard.changed().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.time.sleep(self.looks_in(&caller)) => {}
+                () = next => {}
+            }
+        };
+        let own = &self.standing.audience;
+        let audience = match self.policy.access(&path) {
+            Some(Access::Authenticated(rule)) => rule.audience(own),
+            _ => own,
+        };
+        let status = status_telling(error, [("audience", audience), ("method", &path)]);
+        self.told.tell(|hooks| hooks.stream_ended(told_reason(&status).unwrap_or_default()));
+        status
+    }
+
+    fn ends_now(&self, caller: &Caller) -> Option<Error> {
+        if self.expires_in(caller).is_zero() {
+            return Some(Error::TokenExpired);
+        }
+        self.standing.stands(caller.claims()).err()
+    }
+
+    /// In how long the stream ends since its token has expired.
+    fn expires_in(&self, caller: &Caller) -> Duration {
+        let grace = i64::try_from(self.grace.as_micros()).unwrap_or(i64::MAX);
+        let end = caller.claims().exp.saturating_mul(1_000_000).saturating_add(grace);
+        let left = end.saturating_sub(self.time.now().as_micros());
+        Duration::from_micros(u64::try_from(left).unwrap_or_default())
+    }
+
+    /// In how long the stream may end though nothing is heard.
+    fn looks_in(&self, caller: &Caller) -> Duration {
+        let stale = self.standing.revocations.as_ref().and_then(Revocations::refuses_in);
+        let expires = self.expires_in(caller);
+        stale.map_or(expires, |stale| stale.min(expires))
+    }
+}
+
+impl<Inner> Layer<Inner> for StreamLayer {
+    type Service = StreamService<Inner>;
+
+    fn layer(&self, inner: Inner) -> Self::Service {
+        StreamService { ends: Arc::clone(&self.0), inner }
+    }
+}
+
+impl<Inner, B> Service<Request<B>> for StreamService<Inner>
+where
+    B: Send + 'static,
+    Inner: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    Inner::Future: Send + 'static,
+    Inner::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = Inner::Error;
+    type Future = Either<Inner::Future, BoxFuture<'static, Result<Response<Body>, Inner::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(caller) = request.extensions().get::<Caller>() else {
+            return Either::Left(self.inner.call(request));
+        };
+        self.ends.told.tell(|hooks| hooks.verified("OK", caller.was_seen()));
+        let path = request.uri().path();
+        if !self.ends.policy.is_streaming(path) {
+            return Either::Left(self.inner.call(request));
+        }
+        let mut end = Arc::clone(&self.ends).of(caller.clone(), path.to_owned()).boxed();
+        let answer = self.inner.call(request);
+        Either::Right(Box::pin(async move {
+            tokio::select! {
+                biased;
+                // The handler, which has not answered yet, goes with its future.
+                status = &mut end => Ok(status.into_http()),
+                answer = answer => Ok(answer?.map(|body| Body::new(EndedBody { body: Some(body), end }))),
+            }
+        }))
+    }
+}
+
+/// The body of a stream that is ended: with it goes the handler.
+struct EndedBody {
+    /// None once it has been ended.
+    body: Option<Body>,
+    end: BoxFuture<'static, Status>,
+}
+
+impl HttpBody for EndedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if let Poll::Ready(status) = this.end.poll_unpin(context) {
+            this.body = None;
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));
+        }
+        Pin::new(body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

@@ -1,0 +1,125 @@
+"""Owns the guard of a server of `grpc` (threads): no call reaches a handler that its rule does not let through."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+
+from ._handlers import authorization_of, behavior_of, is_unary, with_behavior
+from ._threaded_stream import ThreadedStream
+from .caller import CALLER
+from .policy import Policy
+from .refusal import Refusal
+from .verifier import Admission, Admitting, Verifier, Wait
+
+MAX_WAITING = 100
+"""The most threads of one guard on which calls wait for a key or for introspection. Those of the server's pool stay free for calls whose
+tokens are known, however many invented keys are named."""
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Admit = Callable[[grpc.ServicerContext], Admission]
+
+
+def guard(verifier: Verifier, policy: Policy) -> grpc.ServerInterceptor:
+    """The interceptor that guards a server: `grpc.server(pool, interceptors=[signet_sdk.guard(verifier, policy)])`.
+
+    Let it be the first, but for those that count or trace: what stands behind it sees only calls that pass. For `grpc.aio` take
+    :func:`signet_sdk.aio.guard`.
+    """
+    verifier.start()
+    return _Guard(verifier, policy)
+
+
+class _Guard(grpc.ServerInterceptor):
+    def __init__(self, verifier: Verifier, policy: Policy) -> None:
+        self._verifier, self._policy = verifier, policy
+        self._waiting = ThreadPoolExecutor(MAX_WAITING, "signet-waiting")
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        method = handler_call_details.method
+        access = self._policy.access(method)
+        if access.kind == "public":
+            return continuation(handler_call_details)
+        admitting = self._verifier.admit(access, method, authorization_of(handler_call_details))
+        # This is the thread of the server that takes calls in: what must be waited for is waited for elsewhere.
+        try:
+            wait = next(admitting)
+        except StopIteration as end:
+            admission: Admission = end.value
+            handler = continuation(handler_call_details)
+            return handler and guarded(handler, self._verifier, lambda _context: admission)
+        except Refusal as refusal:
+            return refusing(refusal)
+        handler = continuation(handler_call_details)
+        return handler and guarded(handler, self._verifier, self._later(admitting, wait), self._waiting)
+
+    def _later(self, admitting: Admitting, first: Wait) -> Admit:
+        """The admission of a call that waits."""
+
+        def continued() -> Admitting:
+            yield first
+            return (yield from admitting)
+
+        def admit(context: grpc.ServicerContext) -> Admission:
+            try:
+                return self._verifier.drive(continued(), context.time_remaining())
+            except Refusal as refusal:
+                abort(context, refusal)
+
+        return admit
+
+
+def abort(context: grpc.ServicerContext, refusal: Refusal) -> NoReturn:
+    """Ends the call with `refusal`."""
+    context.set_trailing_metadata(refusal.trailing_metadata())
+    context.abort(refusal.code(), refusal.details())
+    raise refusal
+
+
+def refusing(refusal: Refusal) -> Handler:
+    """A handler that refuses, and waits for no message."""
+
+    def refuse(_requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        abort(context, refusal)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def guarded(handler: Any, verifier: Verifier, admit: Admit, pool: ThreadPoolExecutor | None = None) -> Handler:
+    """`handler`, for a caller whom `admit` admits; on `pool`, if that may take a while."""
+    behavior, deserialize = behavior_of(handler), handler.request_deserializer
+    reads_here = not handler.request_streaming and deserialize is not None
+
+    def call(request: Any, context: grpc.ServicerContext) -> Any:
+        admission = admit(context)
+        if reads_here:
+            request = _deserialized(deserialize, request, context)
+        own = contextvars.copy_context()
+        own.run(CALLER.set, admission.caller)
+        if is_unary(handler):
+            return own.run(behavior, request, context)
+        stream = ThreadedStream(verifier.streams, admission, context, abort)
+        answers = stream.run(own, behavior, request, handler.response_streaming)
+        return answers if handler.response_streaming else next(answers)
+
+    if pool is not None:
+        # The server runs a behaviour that names a pool on that one; one that does not heed it lets its own pool wait.
+        call.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    # The one message of a call is read only once its sender may call.
+    return with_behavior(handler, call, None if reads_here else deserialize)
+
+
+def _deserialized(deserialize: Callable[[bytes], Any], request: bytes, context: grpc.ServicerContext) -> Any:
+    try:
+        return deserialize(request)
+    except Exception:
+        # As the server itself answers, whose deserializer this is.
+        context.abort(grpc.StatusCode.INTERNAL, "Exception deserializing request!")

@@ -1,0 +1,111 @@
+"""Owns the open streams: when each ends, since its token has expired or was revoked, or it cannot be told any more whether it was."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ._revoked import Revoked
+from .claims import Claims
+from .clock import Clock
+from .hooks import Hooks, tell
+from .refusal import Refusal, unauthenticated, unavailable
+
+MAX_STREAMS = 10_000
+"""The most guarded streams that are open at once, those included whose handler has not yet noticed their end."""
+
+_LONGEST_SLEEP = 5.0
+"""Seconds after which the clock is looked at again in any case: it may have been set."""
+
+
+@dataclass(slots=True, eq=False)
+class OpenStream:
+    """A stream that is open."""
+
+    claims: Claims
+    audience: str
+    method: str
+    end: Callable[[Refusal], None] = field(repr=False)
+    """Called once, on the thread that watches: it must be quick."""
+
+
+class OpenStreams:
+    """The open streams of one verifier, and the thread that ends them."""
+
+    def __init__(self, clock: Clock, hooks: Hooks, revoked: Revoked | None, *, grace: float, max_age: float, refuses_stale: bool) -> None:
+        self._clock, self._hooks, self._revoked = clock, hooks, revoked
+        self._grace, self._max_age, self._refuses_stale = grace, max_age, refuses_stale
+        self._open: set[OpenStream] = set()
+        self._held = 0
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def open(self, stream: OpenStream) -> None:
+        """Watches `stream` from now on. Whoever opens it releases it when its handler has returned.
+
+        Raises:
+            Refusal: `UNAVAILABLE`: too many are open.
+        """
+        with self._changed:
+            if self._held >= MAX_STREAMS:
+                raise unavailable("too many streams are open")
+            self._held += 1
+            self._open.add(stream)
+            if self._thread is None and not self._is_closed:
+                self._thread = threading.Thread(target=self._run, name="signet-streams", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def release(self, stream: OpenStream) -> None:
+        """The handler of `stream` has returned."""
+        with self._changed:
+            self._open.discard(stream)
+            self._held -= 1
+
+    def wake(self) -> None:
+        """Something was told: looks at once whom it concerns."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Watches no more. Streams that are open stay so."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def sweep(self) -> float:
+        """Ends what must end by now, and says after how many seconds to look again."""
+        with self._changed:
+            now, watched = self._clock.now(), list(self._open)
+            ends = [(stream, refusal) for stream in watched if (refusal := self._refusal(stream, now)) is not None]
+            self._open.difference_update(stream for stream, _ in ends)
+            next_end = min((stream.claims.expires_at for stream in self._open), default=math.inf) + self._grace - now
+        for stream, refusal in ends:
+            tell(stream.end, refusal.at(stream.audience, stream.method))
+            tell(self._hooks.stream_ended, refusal.reason)
+        return max(0.0, min(next_end, self._until_stale(), _LONGEST_SLEEP))
+
+    def _refusal(self, stream: OpenStream, now: float) -> Refusal | None:
+        if self._revoked is not None and self._revoked.hits(stream.claims):
+            return unauthenticated("TOKEN_REVOKED", "the token was revoked")
+        if now >= stream.claims.expires_at + self._grace:
+            return unauthenticated("TOKEN_EXPIRED", "the token has expired")
+        if self._revoked is not None and self._refuses_stale and self._revoked.is_stale(self._max_age):
+            return unavailable("it is not known what was revoked")
+        return None
+
+    def _until_stale(self) -> float:
+        if self._revoked is None or not self._refuses_stale:
+            return math.inf
+        # A moment later than the last one at which it is not yet so.
+        return max(self._revoked.heard + self._max_age - self._clock.monotonic(), 0.0) + 0.01
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            pause = self.sweep()
+            with self._changed:
+                if not self._is_closed and (pause > 0 or not self._open):
+                    self._clock.wait(self._changed, pause if self._open else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -11,6 +12,16 @@ import grpc
 from signet_sdk import Refusal
 from signet_sdk._retry import encoded_status
 from signet_sdk.refusal import refusal_in
+
+
+def eventually(fact: Callable[[], bool]) -> bool:
+    """Waits until `fact` holds, for ten seconds at most."""
+    never = threading.Event()
+    for _ in range(2_000):
+        if fact():
+            return True
+        never.wait(0.005)
+    return fact()
 
 
 class AbortedError(Exception):

@@ -54,14 +54,18 @@ def test_a_server_with_threads_answers_each_call(case: dict[str, Any]) -> None:
                 seen.append(caller_or_none())
                 return "answer"
 
-            handler = grpc.unary_unary_rpc_method_handler(handle)
+            handler: Any = grpc.unary_unary_rpc_method_handler(handle)
             guard = signet_sdk.guard(world.verifier, world.policy)
-            guarded: Any = guard.intercept_service(lambda _, found=handler: found, Details(case["method"], case["authorization"]))
+            guarded: Any = guard.intercept_service(returning(handler), Details(case["method"], case["authorization"]))
             context = FakeContext()
             assert call(guarded, context) == (["answer"] if context.refusal is None else None)
             assert outcome(seen, context) == expected(case), case["why"]
     finally:
         world.close()
+
+
+def returning(handler: Any) -> Any:
+    return lambda _details: handler
 
 
 def call(handler: Any, context: Any) -> list[Any] | None:
@@ -90,7 +94,7 @@ async def test_an_asynchronous_server_answers_each_call(case: dict[str, Any]) ->
             seen.append(caller_or_none())
             return "answer"
 
-        handler = grpc.unary_unary_rpc_method_handler(handle)
+        handler: Any = grpc.unary_unary_rpc_method_handler(handle)
 
         async def continuation(_: Any) -> Any:
             return handler
@@ -174,7 +178,7 @@ def test_a_stream_of_a_server_with_threads_ends_in_time(case: dict[str, Any]) ->
         assert handler_context.ended.wait(30)
         yield from ()
 
-    handler = grpc.unary_stream_rpc_method_handler(idle)
+    handler: Any = grpc.unary_stream_rpc_method_handler(idle)
     guard = signet_sdk.guard(world.verifier, world.policy)
     guarded: Any = guard.intercept_service(lambda _: handler, Details(case["method"], case["authorization"]))
     assert guarded.unary_stream is not None, "every stream passes when it is opened"
@@ -216,7 +220,7 @@ async def test_a_stream_of_an_asynchronous_server_ends_in_time(case: dict[str, A
             cancelled.set()
         yield b""
 
-    handler = grpc.unary_stream_rpc_method_handler(idle)
+    handler: Any = grpc.unary_stream_rpc_method_handler(idle)
 
     async def continuation(_: Any) -> Any:
         return handler

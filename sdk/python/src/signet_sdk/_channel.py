@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
 from ._addresses import transport
 from ._retry import check_authority, encoded_status, is_worth_a_retry
 from .hooks import Hooks, tell
+from .refusal import Refusal
 from .token_source import TokenSource
 
 
@@ -47,6 +49,38 @@ def retry_interceptor(source: TokenSource, hooks: Hooks | None = None) -> grpc.U
     return _Attach(source, hooks or Hooks(), attaches=False)
 
 
+class _FailedCall(Refusal):
+    """A refusal that stands for a call, as interceptors further out expect of what they continue with."""
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> _FailedCall:
+        return cls(refusal.code(), refusal.reason, refusal.details(), refusal.metadata, refusal.retry_after)
+
+    def result(self, timeout: float | None = None) -> NoReturn:
+        raise self
+
+    def exception(self, timeout: float | None = None) -> Refusal:
+        return self
+
+    def traceback(self, timeout: float | None = None) -> TracebackType | None:
+        return self.__traceback__
+
+    def done(self) -> bool:
+        return True
+
+    def running(self) -> bool:
+        return False
+
+    def cancelled(self) -> bool:
+        return False
+
+    def cancel(self) -> bool:
+        return False
+
+    def add_done_callback(self, called: Callable[[Any], None]) -> None:
+        called(self)
+
+
 class _Details(NamedTuple):
     method: str
     timeout: float | None
@@ -73,8 +107,8 @@ class _Attach(
         began = time.monotonic()
         details, token = self._with_token(client_call_details, began)
         outcome = continuation(details, request)
-        # A call made by `.future()` is still on its way here, and must not block.
-        if not outcome.done() or not self._is_refused(outcome, client_call_details.method):
+        # A call made by `.future()` is on its way: what it gives can be iterated over, unlike an outcome. It must not block here.
+        if isinstance(outcome, Iterator) or not self._is_refused(outcome, client_call_details.method):
             return outcome
         if not self._source.drop(token):
             return outcome
@@ -106,8 +140,10 @@ class _Attach(
 
         Where the call credentials attach it, it is got here all the same: they find it, and it is known which one was refused.
         """
-        timeout = _left(details.timeout, began)
-        token = self._source.token(timeout)
+        try:
+            token = self._source.token(_left(details.timeout, began))
+        except Refusal as refusal:
+            raise _FailedCall.of(refusal) from refusal
         metadata = tuple(details.metadata or ())
         if self._attaches:
             metadata = (*metadata, ("authorization", f"Bearer {token}"))

@@ -108,27 +108,22 @@ class HttpKeySource:
     def _get(self, address: str) -> Fetched:
         parts = web_address(address)
         connection = self._connection(parts)
-        # The timeout of a socket is for one step. This is for all of them.
-        over = threading.Timer(TIMEOUT, _shut, [connection])
-        over.daemon = True
-        over.start()
+        over: threading.Timer | None = None
         try:
+            connection.connect()
+            # The timeout of a socket is for one step. This is for all of them.
+            over = threading.Timer(TIMEOUT, _shut, [connection.sock])
+            over.daemon = True
+            over.start()
             headers = {"accept": "application/json, application/jwk-set+json", "cache-control": "no-cache"}
             connection.request("GET", parts.path or "/", headers=headers)
-            response = connection.getresponse()
-            if response.status != 200:
-                raise FetchError(f"{address} answered {response.status}")
-            document = response.read(ANSWER_MAX_BYTES + 1)
-            if len(document) > ANSWER_MAX_BYTES:
-                raise FetchError(f"{address} answered more than {ANSWER_MAX_BYTES} bytes")
-            if response.length:
-                raise FetchError(f"{address} stopped in the middle of its answer")
-            said = max_age(response.headers.get_all("cache-control") or [], response.headers.get("age"))
-            return Fetched(document, said)
+            with connection.getresponse() as response:
+                return _read(address, response)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise FetchError(f"{address}: {type(error).__name__}") from error
         finally:
-            over.cancel()
+            if over is not None:
+                over.cancel()
             connection.close()
 
     def _connection(self, parts: SplitResult) -> http.client.HTTPConnection:
@@ -139,11 +134,21 @@ class HttpKeySource:
         return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
 
 
-def _shut(connection: http.client.HTTPConnection) -> None:
-    opened = connection.sock
-    if opened is not None:
-        with contextlib.suppress(OSError):
-            opened.shutdown(socket.SHUT_RDWR)
+def _read(address: str, response: http.client.HTTPResponse) -> Fetched:
+    if response.status != 200:
+        raise FetchError(f"{address} answered {response.status}")
+    document = response.read(ANSWER_MAX_BYTES + 1)
+    if len(document) > ANSWER_MAX_BYTES:
+        raise FetchError(f"{address} answered more than {ANSWER_MAX_BYTES} bytes")
+    if response.length:
+        raise FetchError(f"{address} stopped in the middle of its answer")
+    said = max_age(response.headers.get_all("cache-control") or [], response.headers.get("age"))
+    return Fetched(document, said)
+
+
+def _shut(opened: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        opened.shutdown(socket.SHUT_RDWR)
 
 
 def web_address(text: str) -> SplitResult:

@@ -39,6 +39,7 @@ class OpenStreams:
         self._grace, self._max_age, self._refuses_stale = grace, max_age, refuses_stale
         self._open: set[OpenStream] = set()
         self._held = 0
+        self._sleeps_until = -math.inf
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread: threading.Thread | None = None
@@ -54,10 +55,15 @@ class OpenStreams:
                 raise unavailable("too many streams are open")
             self._held += 1
             self._open.add(stream)
+            is_next = self._ends_at(stream) < self._sleeps_until
             if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(target=self._run, name="signet-streams", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            if is_next:
+                self._changed.notify_all()
+        # Something may have been told since the call was judged.
+        if self._revoked is not None and self._revoked.hits(stream.claims):
+            self.sweep()
 
     def release(self, stream: OpenStream) -> None:
         """The handler of `stream` has returned."""
@@ -82,16 +88,19 @@ class OpenStreams:
             now, watched = self._clock.now(), list(self._open)
             ends = [(stream, refusal) for stream in watched if (refusal := self._refusal(stream, now)) is not None]
             self._open.difference_update(stream for stream, _ in ends)
-            next_end = min((stream.claims.expires_at for stream in self._open), default=math.inf) + self._grace - now
+            next_end = min((self._ends_at(stream) for stream in self._open), default=math.inf) - now
         for stream, refusal in ends:
             tell(stream.end, refusal.at(stream.audience, stream.method))
             tell(self._hooks.stream_ended, refusal.reason)
         return max(0.0, min(next_end, self._until_stale(), _LONGEST_SLEEP))
 
+    def _ends_at(self, stream: OpenStream) -> float:
+        return stream.claims.expires_at + self._grace
+
     def _refusal(self, stream: OpenStream, now: float) -> Refusal | None:
         if self._revoked is not None and self._revoked.hits(stream.claims):
             return unauthenticated("TOKEN_REVOKED", "the token was revoked")
-        if now >= stream.claims.expires_at + self._grace:
+        if now >= self._ends_at(stream):
             return unauthenticated("TOKEN_EXPIRED", "the token has expired")
         if self._revoked is not None and self._refuses_stale and self._revoked.is_stale(self._max_age):
             return unavailable("it is not known what was revoked")
@@ -107,5 +116,8 @@ class OpenStreams:
         while not self._is_closed:
             pause = self.sweep()
             with self._changed:
-                if not self._is_closed and (pause > 0 or not self._open):
-                    self._clock.wait(self._changed, pause if self._open else None)
+                if self._is_closed or (self._open and pause <= 0):
+                    continue
+                self._sleeps_until = self._clock.now() + pause if self._open else math.inf
+                self._clock.wait(self._changed, pause if self._open else None)
+                self._sleeps_until = -math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -16,6 +17,8 @@ from identity.v1 import identity_service_pb2 as identity
 from signet_sdk import ClientCredentials, Hooks, PlaintextError, Secret, TokenSource, refusal_of
 from signet_sdk._aio_channel import aio_interceptors
 from signet_sdk.refusal import Refusal, unauthenticated
+
+from .fakes import eventually
 
 # The types of messages are those of stubs. Here they are bytes.
 any_channel: Any = signet_sdk.channel
@@ -136,7 +139,28 @@ def test_a_stream_and_a_call_by_future_carry_a_token_and_are_not_sent_again(serv
         server.refuse = lambda _token: refused("TOKEN_EXPIRED")
         future = channel.unary_unary(METHOD).future(b"", timeout=5)
         assert isinstance(future.exception(5), grpc.RpcError)
-    assert [values for _, values in server.shown] == [["Bearer token-1"]] * 2
+        assert [values for _, values in server.shown] == [["Bearer token-1"]] * 2
+        assert eventually(lambda: source.token() == "token-2"), "but the next call has another token"
+
+
+def test_a_stream_whose_token_has_ended_is_called_with_another_one(server: Server, source: TokenSource) -> None:
+    server.refuse = lambda _token: refused("TOKEN_REVOKED", method="/a.B/Stream")
+    with any_channel(f"127.0.0.1:{server.port}", source) as channel:
+        with pytest.raises(grpc.RpcError):
+            list(channel.stream_stream("/a.B/Stream")(iter([b""]), timeout=5))
+        assert eventually(lambda: source.token() == "token-2")
+
+
+async def test_a_stream_of_asyncio_whose_token_has_ended_is_called_with_another_one(server: Server, source: TokenSource) -> None:
+    server.refuse = lambda _token: refused("TOKEN_REVOKED", method="/a.B/Stream")
+    async with any_aio_channel(f"127.0.0.1:{server.port}", source) as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            [message async for message in channel.stream_stream("/a.B/Stream")(iter([b""]), timeout=5)]
+        for _ in range(1_000):
+            if source.token() == "token-2":
+                return
+            await asyncio.sleep(0.001)
+    raise AssertionError("the token is still the same")
 
 
 async def test_calls_of_asyncio_carry_a_token_and_are_sent_once_more(server: Server, source: TokenSource) -> None:

@@ -30,8 +30,9 @@ def channel(
     `credentials`: TLS. Without it the channel connects to addresses of this machine alone, which gRPC itself sees to
     (`grpc.local_channel_credentials`); elsewhere in plaintext only if `allow_plaintext` says why, as where a sidecar encrypts.
 
-    A unary call that is refused with TOKEN_EXPIRED or TOKEN_REVOKED by the service itself is sent once more with another token. It waits
-    for a token for as long as its own timeout lets it.
+    A unary call that is refused with TOKEN_EXPIRED or TOKEN_REVOKED by the service itself is sent once more with another token. A stream
+    that ends so is not opened anew: call again, and the call has another token. Each waits for a token for as long as its own timeout
+    lets it.
 
     Raises:
         PlaintextError: The tokens would leave this machine in plaintext.
@@ -54,6 +55,38 @@ def aio_interceptors(source: TokenSource, hooks: Hooks | None = None) -> list[gr
 class _Attach:
     def __init__(self, source: TokenSource) -> None:
         self._source = source
+        self._dropping: set[asyncio.Task[None]] = set()
+
+    async def _once(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        told, token = await self._with_token(details, loop.time())
+        call = await continuation(told, request)
+        if hasattr(call, "add_done_callback"):
+            call.add_done_callback(lambda done: self._told(loop, done, details.method, token))
+        return call
+
+    def _told(self, loop: asyncio.AbstractEventLoop, call: Any, method: str | bytes, token: str) -> None:
+        """The call has ended: if its token has, the next one gets another."""
+
+        async def drop() -> None:
+            if await self._is_refused(call, method):
+                self._source.drop(token)
+
+        task = loop.create_task(drop())
+        self._dropping.add(task)
+        task.add_done_callback(self._dropping.discard)
+
+    async def _is_refused(self, call: Any, method: str | bytes) -> bool:
+        code = await call.code()
+        return code is not grpc.StatusCode.OK and is_worth_a_retry(
+            code,
+            encoded_status(await call.trailing_metadata()),
+            audience=self._source.audience,
+            method=method.decode("ascii", "replace") if isinstance(method, bytes) else method,
+            is_unary=True,
+            messages_received=0,
+            attempt=1,
+        )
 
     async def _with_token(self, details: Any, began: float) -> tuple[Any, str]:
         loop = asyncio.get_running_loop()
@@ -78,8 +111,7 @@ class _Unary(_Attach, grpc.aio.UnaryUnaryClientInterceptor):
         began = asyncio.get_running_loop().time()
         details, token = await self._with_token(client_call_details, began)
         call = await continuation(details, request)
-        code = await call.code()
-        if code is grpc.StatusCode.OK or not await self._is_refused(call, code, client_call_details.method):
+        if not await self._is_refused(call, client_call_details.method):
             return call
         if not self._source.drop(token):
             return call
@@ -87,34 +119,20 @@ class _Unary(_Attach, grpc.aio.UnaryUnaryClientInterceptor):
         details, _ = await self._with_token(client_call_details, began)
         return await continuation(details, request)
 
-    async def _is_refused(self, call: Any, code: grpc.StatusCode, method: str | bytes) -> bool:
-        return is_worth_a_retry(
-            code,
-            encoded_status(await call.trailing_metadata()),
-            audience=self._source.audience,
-            method=method.decode("ascii", "replace") if isinstance(method, bytes) else method,
-            is_unary=True,
-            messages_received=0,
-            attempt=1,
-        )
-
 
 class _UnaryStream(_Attach, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Callable[..., Any], client_call_details: Any, request: Any) -> Any:
-        details, _ = await self._with_token(client_call_details, asyncio.get_running_loop().time())
-        return await continuation(details, request)
+        return await self._once(continuation, client_call_details, request)
 
 
 class _StreamUnary(_Attach, grpc.aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation: Callable[..., Any], client_call_details: Any, request_iterator: Any) -> Any:
-        details, _ = await self._with_token(client_call_details, asyncio.get_running_loop().time())
-        return await continuation(details, request_iterator)
+        return await self._once(continuation, client_call_details, request_iterator)
 
 
 class _StreamStream(_Attach, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Callable[..., Any], client_call_details: Any, request_iterator: Any) -> Any:
-        details, _ = await self._with_token(client_call_details, asyncio.get_running_loop().time())
-        return await continuation(details, request_iterator)
+        return await self._once(continuation, client_call_details, request_iterator)
 
 
 def _as_call(refusal: Refusal) -> grpc.aio.AioRpcError:

@@ -31,8 +31,8 @@ def channel(
     (`grpc.local_channel_credentials`); elsewhere in plaintext only if `allow_plaintext` says why, as where a sidecar encrypts.
 
     A call that is refused with TOKEN_EXPIRED or TOKEN_REVOKED by the service itself is sent once more with another token, if it is unary
-    and was not made by `.future()`. It waits for a token for as long as its own timeout lets it. For `grpc.aio` take
-    :func:`signet_sdk.aio.channel`.
+    and was not made by `.future()`. A stream that ends so is not opened anew: call again, and the call has another token. Each waits for a
+    token for as long as its own timeout lets it. For `grpc.aio` take :func:`signet_sdk.aio.channel`.
 
     Raises:
         PlaintextError: The tokens would leave this machine in plaintext.
@@ -107,8 +107,10 @@ class _Attach(
         began = time.monotonic()
         details, token = self._with_token(client_call_details, began)
         outcome = continuation(details, request)
-        # A call made by `.future()` is on its way: what it gives can be iterated over, unlike an outcome. It must not block here.
-        if isinstance(outcome, Iterator) or not self._is_refused(outcome, client_call_details.method):
+        if isinstance(outcome, Iterator):
+            # A call made by `.future()` is on its way: what it gives can be iterated over, unlike an outcome. It must not block here.
+            return self._dropping(outcome, client_call_details.method, token)
+        if not self._is_refused(outcome, client_call_details.method):
             return outcome
         if not self._source.drop(token):
             return outcome
@@ -117,7 +119,7 @@ class _Attach(
         return continuation(details, request)
 
     def intercept_unary_stream(self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: Any) -> Any:
-        return continuation(self._with_token(client_call_details, time.monotonic())[0], request)
+        return self._once(continuation, client_call_details, request)
 
     def intercept_stream_unary(
         self,
@@ -125,7 +127,7 @@ class _Attach(
         client_call_details: grpc.ClientCallDetails,
         request_iterator: Iterator[Any],
     ) -> Any:
-        return continuation(self._with_token(client_call_details, time.monotonic())[0], request_iterator)
+        return self._once(continuation, client_call_details, request_iterator)
 
     def intercept_stream_stream(
         self,
@@ -133,7 +135,17 @@ class _Attach(
         client_call_details: grpc.ClientCallDetails,
         request_iterator: Iterator[Any],
     ) -> Any:
-        return continuation(self._with_token(client_call_details, time.monotonic())[0], request_iterator)
+        return self._once(continuation, client_call_details, request_iterator)
+
+    def _once(self, continuation: Callable[..., Any], details: grpc.ClientCallDetails, request: Any) -> Any:
+        told, token = self._with_token(details, time.monotonic())
+        return self._dropping(continuation(told, request), details.method, token)
+
+    def _dropping(self, call: Any, method: str, token: str) -> Any:
+        """The call; when it has ended since its token has, the next one gets another."""
+        if hasattr(call, "add_done_callback"):
+            call.add_done_callback(lambda done: self._is_refused(done, method) and self._source.drop(token))
+        return call
 
     def _with_token(self, details: grpc.ClientCallDetails, began: float) -> tuple[_CallDetails, str]:
         """The details with a token, and with the time that is left since the call `began`; and the token.

@@ -19,7 +19,7 @@ from .credentials import call_credentials
 from .grants import Certificate, ClientCredentials, PublicClient, RefreshToken, Secret, SigningKey
 from .hooks import Hooks
 from .introspection import Introspection
-from .policy import Policy, PolicyError
+from .policy import Policy, PolicyError, proto_path
 from .refusal import Refusal, refusal_of
 from .revocations import Revocations
 from .token_source import TokenSource
@@ -52,6 +52,7 @@ __all__ = [
     "channel",
     "current_caller",
     "guard",
+    "proto_path",
     "refusal_of",
     "retry_interceptor",
 ]

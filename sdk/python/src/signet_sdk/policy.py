@@ -7,11 +7,18 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pool
 
+from identity.v1 import access_pb2
+
 from ._wire import LENGTH, MalformedError, fields, message_of, text_of
 from .access import NOT_UNDERSTOOD, PUBLIC, UNDECLARED, Access, read_access
 
 _OPTION = "identity.v1.access"
 _OPTION_EXTENDS = ".google.protobuf.MethodOptions"
+
+
+def proto_path() -> Path:
+    """The folder to name by `-I` to protoc, for protos that import `identity/v1/access.proto`."""
+    return Path(access_pb2.__file__).parents[2]
 
 
 class PolicyError(ValueError):

@@ -26,6 +26,8 @@ from identity.v1 import identity_service_pb2 as identity
 from identity.v1 import identity_service_pb2_grpc as identity_grpc
 from signet_sdk import Certificate, ClientCredentials, Introspection, RefreshToken, Rule, Secret, TokenSource, Verifier, refusal_of
 
+from .fakes import eventually
+
 pytestmark = pytest.mark.integration
 
 EXAMPLE = Path(__file__).parents[1] / "example"
@@ -67,9 +69,9 @@ class Process:
 class Signet:
     """The real one, on a folder of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, grpc: str = "127.0.0.1:0", http: str = "127.0.0.1:0") -> None:
         self.binary, self.folder = os.environ["SIGNET_TEST_SIGNET"], folder
-        listening = ["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--operations-addr", "off", "--admin-addr", "off"]
+        listening = ["--grpc-addr", grpc, "--http-addr", http, "--operations-addr", "off", "--admin-addr", "off"]
         self.process = Process([self.binary, "serve", "--data-dir", str(folder), *listening, *options])
         said = {}
         while "HTTP" not in said:
@@ -235,3 +237,34 @@ def test_a_verifier_without_a_server_finds_the_keys_by_the_issuers_metadata(sign
     with contextlib.suppress(AttributeError):
         caller.id = "another"  # type: ignore[misc]
     assert caller.id == shop.client_id
+
+
+def test_while_signet_is_restarted_calls_go_on_and_what_was_revoked_then_is_heard_after_it(tmp_path: Path) -> None:
+    folder = tmp_path / "restarted"
+    first = Signet(folder, "--access-token-ttl", "120s")
+    events = first.client("stock-events", "--scope", "signet.events.watch", "--allow-audience", "stock", "--allow-audience", "signet")
+    shop, other = (first.client(name, "--allow-audience", "stock") for name in ("shop", "other"))
+    server = Server(first, events)
+    shown = {one: TokenSource([first.grpc], ClientCredentials(one), audience="stock").token(10) for one in (shop, other)}
+    with grpc.insecure_channel(server.address) as channel:
+        stub = stock_grpc.StockServiceStub(channel)
+
+        def answer(one: Secret) -> str:
+            try:
+                stub.GetItem(stock.GetItemRequest(name="bolt"), metadata=(("authorization", f"Bearer {shown[one]}"),), timeout=5)
+            except grpc.RpcError as error:
+                refusal = refusal_of(error)
+                return refusal.reason if refusal is not None else error.code().name
+            return "OK"
+
+        assert [answer(shop), answer(other)] == ["OK", "OK"]
+        first.process.end()
+        assert [answer(shop), answer(other)] == ["OK", "OK"], "by what is known"
+        first.run("clients", "disable", shop.client_id)
+        second = Signet(folder, "--access-token-ttl", "120s", grpc=first.grpc, http=first.issuer.removeprefix("http://"))
+        try:
+            assert eventually(lambda: answer(shop) == "TOKEN_REVOKED")
+            assert answer(other) == "OK"
+            assert server.process.end() < 2
+        finally:
+            second.process.end()

@@ -170,6 +170,18 @@ def _json() -> list[dict]:
         ]:
             other = message(text, claims) if part == "header" else message(head, text)
             found.append(_of(f"{part} {name}", "It is no JSON object.", signed(other)))
+    # In the orders in which a parser that takes arrays for structs may have its fields.
+    said = user(nbf=NOW)
+    names = ("iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "sid", "amr", "auth_time")
+    values = [said[name] for name in names]
+    for order, text in [("alg first", [ES.alg, "at+jwt", ES.kid]), ("typ first", ["at+jwt", ES.alg, ES.kid])]:
+        found.append(_of(f"header is an array of its values, {order}", "It is no JSON object.", signed(message(text, claims))))
+    for name, text in [
+        ("its values", values),
+        ("its values, with nothing of the login", values[:10]),
+        ("pairs", [list(pair) for pair in said.items()]),
+    ]:
+        found.append(_of(f"payload is an array of {name}", "It is no JSON object.", signed(message(head, text))))
     for word in ("NaN", "Infinity", "-Infinity"):
         text = raw(user()).replace(f'"exp":{NOW + 900}'.encode(), f'"exp":{word}'.encode())
         found.append(_of(f"exp is {word}", "It is no JSON.", signed(message(head, text))))

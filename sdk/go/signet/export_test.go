@@ -1,0 +1,62 @@
+package signet
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	eventsv1 "example.com/signet/sdk/go/identity/events/v1"
+)
+
+// This file owns what the tests of this package see of it beyond its API.
+
+// AdmitForTest is what the guard says to values of `authorization` that no client of gRPC sends.
+func (g *Guard) AdmitForTest(ctx context.Context, method string, authorization []string) (*Caller, *Refusal) {
+	return g.admit(ctx, method, authorization)
+}
+
+// TellForTest has the verifier hear a message of the stream of revocations.
+func (v *Verifier) TellForTest(message *eventsv1.WatchResponse) { v.revocations.take(message) }
+
+// KeyIDsForTest are the ids of the keys of a JWK Set that verify, in their order.
+func KeyIDsForTest(document []byte) ([]string, error) {
+	set, err := readKeySet(document, nil)
+	if err != nil {
+		return nil, err
+	}
+	var kids []string
+	for _, key := range set.keys {
+		kids = append(kids, key.kid)
+	}
+	return kids, nil
+}
+
+// MayRetryForTest says whether a unary call is sent once more.
+func MayRetryForTest(err error, method, audience string, hasReceived bool) bool {
+	return isOwnRefusal(err, method, audience, hasReceived)
+}
+
+// RenewAfterForTest is when a token is renewed that lives so long.
+func RenewAfterForTest(random float64, lifetime time.Duration) time.Duration {
+	return renewAfter(func() float64 { return random }, lifetime)
+}
+
+// MayAttachForTest says why no token goes with a call.
+func MayAttachForTest(target, authority string, isSecure, isLoopback, allowsPlaintext bool) error {
+	return mayAttach(authorityOf(target), authority, isSecure, isLoopback, allowsPlaintext)
+}
+
+// UnaryInterceptorForTest is the interceptor that calls again.
+func (s *TokenSource) UnaryInterceptorForTest() grpc.UnaryClientInterceptor { return s.retryOnce }
+
+// SourceRandomForTest has numbers of the test's choice spread what a source does.
+func SourceRandomForTest(random func() float64) SourceOption { return withSourceRandom(random) }
+
+// RandomForTest has numbers of the test's choice spread what a verifier does.
+func RandomForTest(random func() float64) VerifierOption {
+	return func(s *settings) { s.random = random }
+}
+
+// KeysReadyForTest returns when the keys are known, whatever is known of revocations.
+func (v *Verifier) KeysReadyForTest(ctx context.Context) error { return v.keys.ready(ctx) }

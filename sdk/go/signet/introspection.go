@@ -1,0 +1,94 @@
+package signet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	identityv1 "example.com/signet/sdk/go/identity/v1"
+)
+
+// This file owns asking Signet what a token is worth (RFC 7662): for the roles of a token that had no room for them.
+
+// introspectionTimeout is how long a call waits for what introspection answers.
+const introspectionTimeout = 5 * time.Second
+
+// Introspection is what is told of a token.
+type Introspection struct {
+	// Active is whether the token is good at this moment.
+	Active bool
+	// Roles are those that its user or client has now at its audience.
+	Roles []string
+}
+
+// Introspector tells what a token is worth at this moment.
+type Introspector interface {
+	// Introspect asks about a token. If it fails, the call is answered with UNAVAILABLE.
+	Introspect(ctx context.Context, token string) (Introspection, error)
+}
+
+// introspection asks Signet's TokenService.
+type introspection struct {
+	server Server
+	source *TokenSource
+	clock  Clock
+
+	mu       sync.Mutex
+	next     int
+	channels map[string]*grpc.ClientConn // kept, since calls wait for answers
+}
+
+func newIntrospection(server Server, client ClientAuth, clock Clock, random func() float64) (*introspection, error) {
+	source, err := NewTokenSource(server, ClientCredentials(client), server.audience(), WithScopes("introspect"),
+		WithSourceClock(clock), withSourceRandom(random))
+	if err != nil {
+		return nil, err
+	}
+	return &introspection{server: server, source: source, clock: clock, channels: make(map[string]*grpc.ClientConn)}, nil
+}
+
+// Introspect implements [Introspector].
+func (i *introspection) Introspect(ctx context.Context, token string) (Introspection, error) {
+	ctx, cancel := withTimeout(ctx, i.clock, introspectionTimeout, context.DeadlineExceeded)
+	defer cancel()
+	var err error
+	for range i.server.Addresses {
+		var channel *grpc.ClientConn
+		if channel, err = i.channel(); err != nil {
+			return Introspection{}, err
+		}
+		var told *identityv1.IntrospectTokenResponse
+		if told, err = identityv1.NewTokenServiceClient(channel).IntrospectToken(ctx, &identityv1.IntrospectTokenRequest{Token: token}); err == nil {
+			return Introspection{Active: told.GetActive(), Roles: told.GetRoles()}, nil
+		}
+		i.mu.Lock()
+		i.next++
+		i.mu.Unlock()
+	}
+	return Introspection{}, err
+}
+
+func (i *introspection) channel() (*grpc.ClientConn, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	address := i.server.Addresses[i.next%len(i.server.Addresses)]
+	if channel := i.channels[address]; channel != nil {
+		return channel, nil
+	}
+	channel, err := i.server.dial(address, i.source.callOptions(address, i.server.AllowPlaintext)...)
+	if err == nil {
+		i.channels[address] = channel
+	}
+	return channel, err
+}
+
+func (i *introspection) close() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, channel := range i.channels {
+		_ = channel.Close()
+	}
+	clear(i.channels)
+}

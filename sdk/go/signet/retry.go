@@ -1,0 +1,82 @@
+package signet
+
+import (
+	"context"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
+)
+
+// This file owns the one retry of a unary call whose token was refused.
+
+// attempt is one attempt of a call: the token that went with it, and whether anything of an answer has come.
+type attempt struct {
+	token       atomic.Pointer[string]
+	hasReceived atomic.Bool
+}
+
+type attemptKey struct{}
+
+func attemptOf(ctx context.Context) *attempt {
+	found, _ := ctx.Value(attemptKey{}).(*attempt)
+	return found
+}
+
+// retryOnce is the interceptor of unary calls.
+func (s *TokenSource) retryOnce(
+	ctx context.Context, method string, request, reply any, channel *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
+) error {
+	first := &attempt{}
+	err := invoke(context.WithValue(ctx, attemptKey{}, first), method, request, reply, channel, options...)
+	if err == nil {
+		return nil
+	}
+	token := first.token.Load()
+	if token == nil || !isOwnRefusal(err, method, s.audience, first.hasReceived.Load()) || !s.replace(*token) {
+		return err
+	}
+	if s.hooks.CallRetried != nil {
+		func() {
+			defer ignorePanic()
+			s.hooks.CallRetried()
+		}()
+	}
+	return invoke(context.WithValue(ctx, attemptKey{}, &attempt{}), method, request, reply, channel, options...)
+}
+
+// isOwnRefusal says whether the guard of the called service itself has refused the call for its token, before anything was done. A
+// service that did its work and passes on the refusal of the next one is not called twice.
+func isOwnRefusal(err error, method, audience string, hasReceived bool) bool {
+	if hasReceived {
+		return false
+	}
+	refusal, ok := RefusalFrom(err)
+	if !ok || refusal.Code != codes.Unauthenticated {
+		return false
+	}
+	isOfToken := refusal.Reason == ReasonTokenExpired || refusal.Reason == ReasonTokenRevoked
+	return isOfToken && refusal.Metadata["audience"] == audience && refusal.Metadata["method"] == method
+}
+
+// answers notes that a message of an answer has come: grpc tells it to stats handlers alone.
+type answers struct{}
+
+// TagRPC implements [stats.Handler].
+func (answers) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements [stats.Handler].
+func (answers) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if _, ok := event.(*stats.InPayload); ok {
+		if call := attemptOf(ctx); call != nil {
+			call.hasReceived.Store(true)
+		}
+	}
+}
+
+// TagConn implements [stats.Handler].
+func (answers) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements [stats.Handler].
+func (answers) HandleConn(context.Context, stats.ConnStats) {}

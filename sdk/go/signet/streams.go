@@ -1,0 +1,149 @@
+package signet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// This file owns the end of open streams: when their tokens expire or are revoked, while their handlers do whatever they do.
+
+// openStream is a stream whose handler runs.
+type openStream struct {
+	claims *claims
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	refusal *Refusal
+}
+
+// end has the stream end with the refusal, unless it has ended before.
+func (s *openStream) end(refusal *Refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusal == nil {
+		s.refusal = refusal
+		close(s.ended)
+	}
+}
+
+// reason is why the stream has ended; nil if it has not.
+func (s *openStream) reason() *Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusal
+}
+
+// guardedStream is the stream as its handler sees it: after its end nothing is sent or received any more.
+type guardedStream struct {
+	grpc.ServerStream
+	ctx  context.Context
+	open *openStream
+}
+
+// Context implements [grpc.ServerStream].
+func (s *guardedStream) Context() context.Context { return s.ctx }
+
+// SendMsg implements [grpc.ServerStream].
+func (s *guardedStream) SendMsg(message any) error {
+	if refusal := s.open.reason(); refusal != nil {
+		return refusal
+	}
+	return s.ServerStream.SendMsg(message)
+}
+
+// RecvMsg implements [grpc.ServerStream].
+func (s *guardedStream) RecvMsg(message any) error {
+	if refusal := s.open.reason(); refusal != nil {
+		return refusal
+	}
+	return s.ServerStream.RecvMsg(message)
+}
+
+// outcome is how a handler has ended.
+type outcome struct {
+	err      error
+	panicked any
+	hasEnded bool // false if it panicked, or called runtime.Goexit
+}
+
+// serve runs the handler of a stream of the caller until it returns or the stream ends.
+func (g *Guard) serve(
+	ctx context.Context, caller *Caller, stream grpc.ServerStream, method string, handler func(grpc.ServerStream) error,
+) error {
+	v := g.verifier
+	open := &openStream{claims: caller.claims, ended: make(chan struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := open.endAt(v.settings.clock, time.Unix(caller.claims.Expires, 0).Add(v.settings.streamGrace))
+	defer stop()
+	if v.revocations != nil {
+		v.revocations.add(open)
+		defer v.revocations.remove(open)
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		var how outcome
+		defer func() {
+			if !how.hasEnded {
+				how.panicked = recover()
+				how.err = status.Error(codes.Internal, "the handler has not returned")
+			}
+			done <- how // If the stream has ended before, nobody looks at it: its caller has been told why.
+		}()
+		how.err = handler(&guardedStream{ServerStream: stream, ctx: ctx, open: open})
+		how.hasEnded = true
+	}()
+	select {
+	case how := <-done:
+		if how.panicked != nil {
+			panic(how.panicked) // Here, where an interceptor in front recovers it.
+		}
+		if open.reason() == nil {
+			return how.err
+		}
+	case <-open.ended:
+	}
+	refusal := open.reason()
+	cancel(refusal)
+	v.settings.hooks.streamEnded(refusal.Reason)
+	audience := v.audience
+	if _, rule := g.policy.Access(method); rule != nil {
+		audience = v.audienceOf(rule)
+	}
+	return refusal.with(map[string]string{"audience": audience, "method": method})
+}
+
+// endAt has the stream end at a time by the clock, as that of an expired token.
+func (s *openStream) endAt(clock Clock, at time.Time) (stop func()) {
+	var mu sync.Mutex
+	var stopTimer func() bool
+	isStopped := false
+	var wait func()
+	wait = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if isStopped {
+			return
+		}
+		// The clock may have been set back since the timer was.
+		if left := at.Sub(clock.Now()); left > 0 {
+			stopTimer = clock.AfterFunc(left, wait)
+			return
+		}
+		s.end(errTokenExpired)
+	}
+	wait()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		isStopped = true
+		if stopTimer != nil {
+			stopTimer()
+		}
+	}
+}

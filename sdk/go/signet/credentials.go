@@ -41,7 +41,8 @@ func Authority(name string) ChannelOption {
 // and no token leaves for it. Over plaintext (insecure.NewCredentials()) tokens go to loopback addresses only, unless [AllowPlaintext] says so.
 //
 // A unary call that the target's own guard refuses, since the token has expired or was revoked, is sent once more with another token, if
-// nothing of an answer had come. A refusal that the target passes on from another service is handed up.
+// nothing of an answer had come. A refusal that the target passes on from another service is handed up. A stream is not opened again by
+// itself: whoever reads it does that, after a moment, and gets another token.
 func (s *TokenSource) DialOptions(target string, transport credentials.TransportCredentials, options ...ChannelOption) []grpc.DialOption {
 	var channel channelSettings
 	for _, option := range options {
@@ -76,6 +77,7 @@ func (s *TokenSource) attaching(authority string, allowsPlaintext bool) []grpc.D
 	return []grpc.DialOption{
 		grpc.WithPerRPCCredentials(&callCredentials{source: s, authority: authority, allowsPlaintext: allowsPlaintext}),
 		grpc.WithChainUnaryInterceptor(s.retryOnce),
+		grpc.WithChainStreamInterceptor(s.streaming),
 		grpc.WithStatsHandler(answers{}),
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"google.golang.org/grpc/stats"
 )
 
-// This file owns the one retry of a unary call whose token was refused.
+// This file owns what becomes of a token that a service has refused: a unary call is sent once more with another one, and whoever opens a
+// stream anew gets another one.
 
 // attempt is one attempt of a call: the token that went with it, and whether anything of an answer has come.
 type attempt struct {
@@ -58,6 +59,37 @@ func isOwnRefusal(err error, method, audience string, hasReceived bool) bool {
 	}
 	isOfToken := refusal.Reason == ReasonTokenExpired || refusal.Reason == ReasonTokenRevoked
 	return isOfToken && refusal.Metadata["audience"] == audience && refusal.Metadata["method"] == method
+}
+
+// streaming is the interceptor of all other calls. None is sent once more: whoever reads the stream opens it anew.
+func (s *TokenSource) streaming(
+	ctx context.Context, description *grpc.StreamDesc, channel *grpc.ClientConn, method string, open grpc.Streamer, options ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	call := &attempt{}
+	stream, err := open(context.WithValue(ctx, attemptKey{}, call), description, channel, method, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &attachedStream{ClientStream: stream, source: s, method: method, call: call}, nil
+}
+
+// attachedStream is a stream that was opened with a token of the source.
+type attachedStream struct {
+	grpc.ClientStream
+	source *TokenSource
+	method string
+	call   *attempt
+}
+
+// RecvMsg implements [grpc.ClientStream]. A token for which the service's guard has ended the stream opens no other one.
+func (s *attachedStream) RecvMsg(message any) error {
+	err := s.ClientStream.RecvMsg(message)
+	if err != nil && isOwnRefusal(err, s.method, s.source.audience, false) {
+		if token := s.call.token.Load(); token != nil {
+			s.source.replace(*token)
+		}
+	}
+	return err
 }
 
 // answers notes that a message of an answer has come: grpc tells it to stats handlers alone.

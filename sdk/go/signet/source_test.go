@@ -1,0 +1,417 @@
+package signet_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	identityv1 "example.com/signet/sdk/go/identity/v1"
+	"example.com/signet/sdk/go/signet"
+	"example.com/signet/sdk/go/signettest"
+)
+
+// This file owns the tests of how tokens are got, kept and renewed, in time that the test turns (testing/synctest).
+
+// tokenServer answers IssueToken as the test says.
+type tokenServer struct {
+	identityv1.UnimplementedIdentityServiceServer
+
+	answer func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error)
+	asked  atomic.Int64
+}
+
+// IssueToken implements the RPC.
+func (s *tokenServer) IssueToken(_ context.Context, request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+	s.asked.Add(1)
+	return s.answer(request)
+}
+
+// start serves within the process, and gives where the SDK finds it.
+func (s *tokenServer) start(t *testing.T) signet.Server {
+	t.Helper()
+	server := grpc.NewServer()
+	identityv1.RegisterIdentityServiceServer(server, s)
+	listener := bufconn.Listen(1 << 16)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return signet.Server{
+		Addresses: []string{"passthrough:///signet"}, TransportCredentials: insecure.NewCredentials(),
+		DialOptions: []grpc.DialOption{dialer(listener)},
+	}
+}
+
+func half() float64 { return 0.5 }
+
+func newSource(t *testing.T, server signet.Server, grant signet.Grant, options ...signet.SourceOption) *signet.TokenSource {
+	t.Helper()
+	source, err := signet.NewTokenSource(server, grant, "stock", append(options, signet.SourceRandomForTest(half))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
+func secret() signet.Grant { return signet.ClientCredentials(signet.ClientSecret("id", "secret")) }
+
+// numbered answers tokens `token 1`, `token 2` and so on that live for 100 seconds.
+func numbered(request *tokenServer) func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+	return func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+		return &identityv1.IssueTokenResponse{AccessToken: "token " + string(rune('0'+request.asked.Load())), ExpiresIn: 100}, nil
+	}
+}
+
+func wantToken(t *testing.T, source *signet.TokenSource, want string) {
+	t.Helper()
+	got, err := source.Token(t.Context())
+	if err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func TestATokenIsRenewedInTheBackgroundWhenFourFifthsOfItsLifeHavePassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &tokenServer{}
+		server.answer = numbered(server)
+		source := newSource(t, server.start(t), secret())
+		var all sync.WaitGroup
+		for range 50 { // They share one answer.
+			all.Go(func() { wantToken(t, source, "token 1") })
+		}
+		all.Wait()
+		time.Sleep(79 * time.Second)
+		wantToken(t, source, "token 1")
+		synctest.Wait()
+		if asked := server.asked.Load(); asked != 1 {
+			t.Fatalf("it was asked %d times", asked)
+		}
+		time.Sleep(time.Second)
+		wantToken(t, source, "token 1") // This call goes on with it.
+		synctest.Wait()
+		wantToken(t, source, "token 2")
+		if asked := server.asked.Load(); asked != 2 {
+			t.Fatalf("it was asked %d times", asked)
+		}
+	})
+}
+
+func TestCallsGoOnWithALiveTokenWhileSignetIsAwayAndAskLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &tokenServer{}
+		server.answer = numbered(server)
+		source := newSource(t, server.start(t), secret())
+		wantToken(t, source, "token 1")
+		answer := server.answer
+		server.answer = func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+			return nil, status.Error(codes.Unavailable, "away")
+		}
+		time.Sleep(80 * time.Second)
+		for range 190 { // 19 seconds
+			wantToken(t, source, "token 1")
+			time.Sleep(100 * time.Millisecond)
+		}
+		// At 0; after 0.75 of 1, 2, 4, 8 s: at 0.8, 2.3, 5.3 and 11.3 s.
+		if asked := server.asked.Load(); asked != 1+5 {
+			t.Errorf("it was asked %d times", asked)
+		}
+		time.Sleep(2 * time.Second)
+		_, err := source.Token(t.Context())
+		wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+		server.answer = answer
+		time.Sleep(30 * time.Second)
+		if _, err := source.Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAFinalRefusalIsHandedUpAndNotAskedAgainForTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &tokenServer{answer: func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+			return nil, &signet.Refusal{Code: codes.InvalidArgument, Reason: "INVALID_SCOPE"}
+		}}
+		source := newSource(t, server.start(t), secret())
+		for range 99 {
+			_, err := source.Token(t.Context())
+			wantReason(t, err, codes.Unauthenticated, "INVALID_SCOPE")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if asked := server.asked.Load(); asked != 1 {
+			t.Errorf("it was asked %d times", asked)
+		}
+		time.Sleep(time.Second)
+		_, _ = source.Token(t.Context())
+		if asked := server.asked.Load(); asked != 2 {
+			t.Errorf("it was asked %d times", asked)
+		}
+	})
+}
+
+func TestTheDeadlineOfACallBoundsItsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		server := &tokenServer{}
+		server.answer = func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+			<-release
+			return &identityv1.IssueTokenResponse{AccessToken: "late", ExpiresIn: 100}, nil
+		}
+		source := newSource(t, server.start(t), secret())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := source.Token(ctx); status.Code(err) != codes.DeadlineExceeded {
+			t.Error(err)
+		}
+		close(release)
+		synctest.Wait()
+		wantToken(t, source, "late")
+		if asked := server.asked.Load(); asked != 1 {
+			t.Errorf("it was asked %d times", asked)
+		}
+	})
+}
+
+func TestTheNextRefreshTokenIsStoredBeforeTheAccessTokenIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var shown []string
+		server := &tokenServer{}
+		server.answer = func(request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+			shown = append(shown, request.GetRefreshToken().GetRefreshToken())
+			next := "refresh 2"
+			return &identityv1.IssueTokenResponse{AccessToken: "token", ExpiresIn: 100, RefreshToken: &next}, nil
+		}
+		var stored []string
+		isBroken := true
+		source := newSource(t, server.start(t), signet.RefreshToken(signet.PublicClient("signet"), "refresh 1", func(_ context.Context, next string) error {
+			if isBroken {
+				return errors.New("the disk is full")
+			}
+			stored = append(stored, next)
+			return nil
+		}))
+		_, err := source.Token(t.Context())
+		wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+		isBroken = false
+		time.Sleep(time.Second)
+		wantToken(t, source, "token")
+		if len(shown) != 2 || shown[1] != "refresh 1" || len(stored) != 1 || stored[0] != "refresh 2" {
+			t.Errorf("shown %v, stored %v", shown, stored)
+		}
+		time.Sleep(100 * time.Second)
+		wantToken(t, source, "token")
+		if len(shown) != 3 || shown[2] != "refresh 2" {
+			t.Errorf("shown %v", shown)
+		}
+	})
+}
+
+func TestAnAccessTokenThatWasGivenTooLateIsExchangedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &tokenServer{}
+		server.answer = func(request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+			next, lives := "refresh 2", int32(0)
+			if request.GetRefreshToken().GetRefreshToken() == next {
+				next, lives = "refresh 3", 100
+			}
+			return &identityv1.IssueTokenResponse{AccessToken: "token", ExpiresIn: lives, RefreshToken: &next}, nil
+		}
+		source := newSource(t, server.start(t), signet.RefreshToken(signet.PublicClient("signet"), "refresh 1",
+			func(context.Context, string) error { return nil }))
+		wantToken(t, source, "token")
+	})
+}
+
+func TestAssertionsAreSignedForEachAttempt(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := signet.PrivateKey("id", "https://id.example", "k", private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	server := &tokenServer{}
+	server.answer = func(request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+		parsed, err := jwt.ParseSigned(request.GetClient().GetClientAssertion(), []jose.SignatureAlgorithm{jose.ES256})
+		var said jwt.Claims
+		if err == nil {
+			err = parsed.Claims(private.Public(), &said)
+		}
+		if err != nil {
+			return nil, status.Error(codes.Unauthenticated, err.Error())
+		}
+		header := parsed.Headers[0]
+		if header.KeyID != "k" || header.ExtraHeaders["typ"] != "client-authentication+jwt" || said.Issuer != "id" || said.Subject != "id" ||
+			len(said.Audience) != 1 || said.Audience[0] != "https://id.example" || said.Expiry.Time().Sub(said.IssuedAt.Time()) != time.Minute {
+			return nil, status.Error(codes.Unauthenticated, "another assertion")
+		}
+		ids = append(ids, said.ID)
+		return &identityv1.IssueTokenResponse{AccessToken: "token", ExpiresIn: 100}, nil
+	}
+	at := server.start(t)
+	for range 2 {
+		wantToken(t, newSource(t, at, signet.ClientCredentials(client)), "token")
+	}
+	if len(ids) != 2 || ids[0] == ids[1] || len(ids[0]) < 20 {
+		t.Error(ids)
+	}
+}
+
+func TestAnotherReplicaIsAskedWhenOneIsAway(t *testing.T) {
+	server := &tokenServer{}
+	server.answer = numbered(server)
+	at := server.start(t)
+	at.Addresses = []string{"passthrough:///away", "passthrough:///signet"}
+	at.DialOptions = []grpc.DialOption{refusing(t, "away", server)}
+	wantToken(t, newSource(t, at, secret()), "token 1")
+}
+
+// refusing has connections to one address fail.
+func refusing(t *testing.T, away string, server *tokenServer) grpc.DialOption {
+	t.Helper()
+	listener := bufconn.Listen(1 << 16)
+	serving := grpc.NewServer()
+	identityv1.RegisterIdentityServiceServer(serving, server)
+	go func() { _ = serving.Serve(listener) }()
+	t.Cleanup(serving.Stop)
+	return grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		if address == away {
+			return nil, errors.New("connection refused")
+		}
+		return listener.DialContext(ctx)
+	})
+}
+
+// ===== attaching and calling again =====
+
+// attachedTo is a channel to a guarded service with tokens of a source.
+func attachedTo(t *testing.T, issuer *signettest.Issuer, listener *bufconn.Listener, id string, hooks signet.SourceHooks) (identityv1.IdentityServiceClient, *tokenServer) {
+	t.Helper()
+	server := &tokenServer{}
+	server.answer = func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+		token := issuer.Token(signettest.User{SessionID: id, Scopes: []string{"profile"}})
+		if server.asked.Load() > 1 {
+			token = issuer.Token(signettest.User{Scopes: []string{"profile"}}) // of another session
+		}
+		return &identityv1.IssueTokenResponse{AccessToken: token, ExpiresIn: 900}, nil
+	}
+	source := newSource(t, server.start(t), secret(), signet.WithSourceHooks(hooks))
+	options := source.DialOptions("passthrough:///stock", insecure.NewCredentials())
+	return identityv1.NewIdentityServiceClient(connect(t, listener, options...)), server
+}
+
+func TestAUnaryCallWithARevokedTokenIsSentOnceMoreWithAnotherOne(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	listener := serve(t, guarded{}, newGuard(t, issuer).ServerOptions()...)
+	session := signettest.NewUUID()
+	retried := 0
+	users, server := attachedTo(t, issuer, listener, session, signet.SourceHooks{CallRetried: func() { retried++ }})
+	for range 2 {
+		if _, err := users.GetMe(t.Context(), &identityv1.GetMeRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		issuer.RevokeSession(session)
+	}
+	if server.asked.Load() != 2 || retried != 1 {
+		t.Errorf("asked %d, retried %d", server.asked.Load(), retried)
+	}
+}
+
+func TestARefusalThatIsPassedOnIsHandedUp(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	calls := 0
+	passing := func(_ context.Context, _ any, info *grpc.UnaryServerInfo, _ grpc.UnaryHandler) (any, error) {
+		calls++
+		metadata := map[string]string{"audience": "orders", "method": info.FullMethod}
+		return nil, &signet.Refusal{Code: codes.Unauthenticated, Reason: signet.ReasonTokenExpired, Metadata: metadata}
+	}
+	users, _ := attachedTo(t, issuer, serve(t, guarded{}, grpc.UnaryInterceptor(passing)), "", signet.SourceHooks{})
+	_, err := users.GetMe(t.Context(), &identityv1.GetMeRequest{})
+	wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenExpired)
+	if calls != 1 {
+		t.Errorf("it was called %d times", calls)
+	}
+}
+
+func TestNoTokenLeavesForAnotherAuthority(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	listener := serve(t, guarded{}, newGuard(t, issuer).ServerOptions()...)
+	server := &tokenServer{}
+	server.answer = numbered(server)
+	source := newSource(t, server.start(t), secret())
+	options := append(source.DialOptions("passthrough:///stock", insecure.NewCredentials()), grpc.WithAuthority("orders"))
+	users := identityv1.NewIdentityServiceClient(connect(t, listener, options...))
+	if _, err := users.GetMe(t.Context(), &identityv1.GetMeRequest{}); err == nil || server.asked.Load() != 0 {
+		t.Errorf("%v, asked %d times", err, server.asked.Load())
+	}
+}
+
+// elsewhere is a connection that says that its peer is on another machine.
+type elsewhere struct{ net.Conn }
+
+func (elsewhere) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+
+func TestNoTokenLeavesOverPlaintextUnlessTheCodeSaysWhy(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	listener := serve(t, guarded{}, newGuard(t, issuer).ServerOptions()...)
+	away := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		conn, err := listener.DialContext(ctx)
+		return elsewhere{conn}, err
+	})
+	server := &tokenServer{}
+	server.answer = func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+		return &identityv1.IssueTokenResponse{AccessToken: issuer.Token(signettest.User{Scopes: []string{"profile"}}), ExpiresIn: 900}, nil
+	}
+	source := newSource(t, server.start(t), secret())
+	for _, c := range []struct {
+		options []signet.ChannelOption
+		passes  bool
+	}{
+		{nil, false}, {[]signet.ChannelOption{signet.AllowPlaintext("")}, false}, {[]signet.ChannelOption{signet.AllowPlaintext("the mesh encrypts")}, true},
+	} {
+		options := append(source.DialOptions("passthrough:///stock", insecure.NewCredentials(), c.options...), away)
+		_, err := identityv1.NewIdentityServiceClient(connect(t, listener, options...)).GetMe(t.Context(), &identityv1.GetMeRequest{})
+		if (err == nil) != c.passes {
+			t.Errorf("%v, want passes %v", err, c.passes)
+		}
+	}
+	// To Signet itself neither: the client's secret would leave.
+	secretly := server.start(t)
+	secretly.DialOptions = []grpc.DialOption{away}
+	if _, err := newSource(t, secretly, secret()).Token(t.Context()); status.Code(err) != codes.Unavailable {
+		t.Error(err)
+	}
+}
+
+func TestCredentialsKnowTheirTargetByAnyOfItsNames(t *testing.T) {
+	source := newSource(t, signet.Server{Addresses: []string{"127.0.0.1:1"}}, secret())
+	for _, transport := range []credentials.TransportCredentials{nil, insecure.NewCredentials()} {
+		if len(source.DialOptions("dns:///stock.example:443", transport)) == 0 {
+			t.Error("no options")
+		}
+	}
+	for target, authority := range map[string]string{
+		"dns:///stock.example:443": "stock.example", "stock.example:50052": "stock.example:50052", ":50052": "localhost:50052",
+		"unix:/run/stock": "localhost", "passthrough:///stock": "stock", "[::1]:50052": "[::1]:50052",
+	} {
+		if err := signet.MayAttachForTest(target, authority, true, false, false); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}

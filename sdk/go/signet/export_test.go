@@ -60,3 +60,47 @@ func RandomForTest(random func() float64) VerifierOption {
 
 // KeysReadyForTest returns when the keys are known, whatever is known of revocations.
 func (v *Verifier) KeysReadyForTest(ctx context.Context) error { return v.keys.ready(ctx) }
+
+// RevokedForTest is how much is kept of what was revoked.
+func (v *Verifier) RevokedForTest() int {
+	v.revocations.revoked.mu.RLock()
+	defer v.revocations.revoked.mu.RUnlock()
+	return len(v.revocations.revoked.entries)
+}
+
+// SeenForTest puts tokens among those that were seen, by number, and says which are still remembered.
+func SeenForTest(limit int, put []int, ask func(put int) []int) (remembered []int) {
+	seen := newSeenTokens(limit)
+	print := func(number int) fingerprint { return fingerprint{byte(number), byte(number >> 8)} }
+	for _, number := range put {
+		seen.put(print(number), &verifiedToken{})
+		for _, asked := range ask(number) {
+			seen.get(print(asked))
+		}
+	}
+	for _, number := range put {
+		if seen.get(print(number)) != nil {
+			remembered = append(remembered, number)
+		}
+	}
+	return remembered
+}
+
+// ReadTokenForTest takes a token apart as the verifier does, and says whether that is all it could be.
+func ReadTokenForTest(token string) (ok bool) {
+	jws, refusal := parseCompact(token, true)
+	if refusal != nil {
+		return false
+	}
+	said, ok := readClaims(jws.payload)
+	if ok && (said.Subject == "" || said.ID == "" || len(jws.kid) > kidMaxBytes || said.Session == "" && said.ClientID == "") {
+		panic("it says what no access token says")
+	}
+	return ok
+}
+
+// DeclarationForTest reads the bytes of a rule.
+func DeclarationForTest(encoded []byte) (Access, *Rule) {
+	found := readDeclaration(encoded)
+	return found.access, found.rule
+}

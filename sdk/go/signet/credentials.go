@@ -38,7 +38,8 @@ func Authority(name string) ChannelOption {
 //	channel, err := grpc.NewClient(target, source.DialOptions(target, credentials.NewTLS(nil))...)
 //
 // transport are the credentials of the channel; nil for TLS with the system's certification authorities. A call to another authority fails,
-// and no token leaves for it. Over plaintext (insecure.NewCredentials()) tokens go to loopback addresses only, unless [AllowPlaintext] says so.
+// and no token leaves for it. Over plaintext (insecure.NewCredentials()) tokens go to loopback addresses only, unless [AllowPlaintext] says
+// so.
 //
 // A unary call that the target's own guard refuses, since the token has expired or was revoked, is sent once more with another token, if
 // nothing of an answer had come. A refusal that the target passes on from another service is handed up. A stream is not opened again by

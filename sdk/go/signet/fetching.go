@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// This file owns when an issuer's keys are fetched: before they are stale, soon again after a failure, and when a call needs one that is not
-// known, but never in a hurry.
+// This file owns when an issuer's keys are fetched: before they are stale, soon again after a failure, and when a call needs one that is
+// not known, but never in a hurry.
 
 const (
 	// defaultMaxAge is how long keys are kept whose issuer does not say.
@@ -98,7 +98,7 @@ func (k *issuerKeys) untilNext(ctx context.Context, number uint64, began, due ti
 			return nil
 		}
 		next := due
-		if earliest := began.Add(unknownKeyPause); isWanted && earliest.Before(due) {
+		if earliest := began.Add(k.pause); isWanted && earliest.Before(due) {
 			next = earliest
 		}
 		pause := next.Sub(k.clock.Now())

@@ -41,12 +41,12 @@ func (g *Guard) UnaryInterceptor() grpc.UnaryServerInterceptor {
 	}
 }
 
-// StreamInterceptor guards all other calls. An open stream ends with the status of a refusal when its token has expired ([WithStreamGrace]),
-// at once when the token is revoked, and when it is no longer known what was revoked. The context of the handler is cancelled then, with
-// the refusal as its cause, whatever the handler does at that moment.
+// StreamInterceptor guards all other calls. An open stream ends with the status of a refusal when its token has expired
+// ([WithStreamGrace]), at once when the token is revoked, and when it is no longer known what was revoked. The context of the handler is
+// cancelled then, with the refusal as its cause, whatever the handler does at that moment.
 //
-// So that a stream ends also while its handler waits for something, the handler runs in a goroutine of its own, which may end after the call
-// has: [grpc.Server.GracefulStop] waits for the calls.
+// So that a stream ends also while its handler waits for something, the handler runs in a goroutine of its own, which may end after the
+// call has: [grpc.Server.GracefulStop] waits for the calls.
 func (g *Guard) StreamInterceptor() grpc.StreamServerInterceptor {
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx := stream.Context()

@@ -20,12 +20,12 @@ type problem struct {
 	Description string `json:"error_description"`
 }
 
-// Middleware guards an HTTP handler by a rule that the code gives; its zero value asks for a valid token alone. The handler finds the caller
-// by [CallerFrom] in the request's context.
+// Middleware guards an HTTP handler by a rule that the code gives; its zero value asks for a valid token alone. The handler finds the
+// caller by [CallerFrom] in the request's context.
 //
 // It answers 401 to a token that is missing or not valid, 403 to one that does not keep the rule, and 503 when it cannot tell, with
-// `WWW-Authenticate` as in RFC 6750 section 3 and JSON of `error`, `reason` and `error_description`. A response that has begun goes on when the
-// token expires: open streams are guarded over gRPC alone.
+// `WWW-Authenticate` as in RFC 6750 section 3 and JSON of `error`, `reason` and `error_description`. A response that has begun goes on when
+// the token expires: open streams are guarded over gRPC alone.
 func (v *Verifier) Middleware(rule Rule) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {

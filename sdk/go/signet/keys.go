@@ -32,6 +32,7 @@ type issuerKeys struct {
 	clock     Clock
 	random    func() float64
 	source    KeySource
+	pause     time.Duration // unknownKeyPause, but in tests
 	onFetched func(error)
 
 	confirmed atomic.Pointer[confirmedKeys]
@@ -59,10 +60,10 @@ type attempts struct {
 	failure                 error     // why the latest that has ended failed, if it did
 }
 
-func newIssuerKeys(clock Clock, random func() float64, source KeySource, onFetched func(error)) *issuerKeys {
+func newIssuerKeys(clock Clock, random func() float64, source KeySource, pause time.Duration, onFetched func(error)) *issuerKeys {
 	return &issuerKeys{
-		clock: clock, random: random, source: source, onFetched: onFetched, wake: make(chan struct{}, 1), changed: make(chan struct{}),
-		sightings: make(map[string]uint64),
+		clock: clock, random: random, source: source, pause: pause, onFetched: onFetched, wake: make(chan struct{}, 1),
+		changed: make(chan struct{}), sightings: make(map[string]uint64),
 	}
 }
 
@@ -126,7 +127,7 @@ func (k *issuerKeys) find(ctx context.Context, kid string) (*verifyingKey, *Refu
 		k.sight(kid, since)
 	}
 	k.mu.Unlock()
-	return waitForKeys(ctx, k, since, unknownKeyPause+fetchTimeout, pick)
+	return waitForKeys(ctx, k, since, k.pause+fetchTimeout, pick)
 }
 
 // decidedAfter is after how many attempts have begun the next one decides on a key that is not known. It is false if that is decided
@@ -152,7 +153,7 @@ func (k *issuerKeys) decidedAfter(kid string) (uint64, bool) {
 // isPausing says whether it is too early for an attempt that calls ask for, and none goes on.
 func (k *issuerKeys) isPausing() bool {
 	a := &k.attempts
-	return a.begun == a.ended && !a.latest.IsZero() && k.clock.Now().Sub(a.latest) < unknownKeyPause
+	return a.begun == a.ended && !a.latest.IsZero() && k.clock.Now().Sub(a.latest) < k.pause
 }
 
 func (k *issuerKeys) sight(kid string, since uint64) {

@@ -34,6 +34,7 @@ type settings struct {
 	takesJWT         bool
 	httpClient       *http.Client
 	keySource        KeySource
+	unknownKeyPause  time.Duration
 	revocationSource func(*settings) (RevocationSource, error)
 	revocationMaxAge time.Duration
 	goesOnWhenStale  bool
@@ -70,6 +71,12 @@ func WithHTTPClient(client *http.Client) VerifierOption {
 // WithKeySource has the keys come from elsewhere than the issuer's address.
 func WithKeySource(source KeySource) VerifierOption {
 	return func(s *settings) { s.keySource = source }
+}
+
+// WithUnknownKeyPause says what lies at least between the beginnings of two fetches of keys that calls ask for, by naming a key that is not
+// known: 5 s by default. Anybody can ask so. It is for tests whose clock stands still: zero there, so that no call waits for it.
+func WithUnknownKeyPause(pause time.Duration) VerifierOption {
+	return func(s *settings) { s.unknownKeyPause = pause }
 }
 
 // WithRevocations follows what was revoked: a token whose session has ended, whose client was disabled, or that has a scope which was
@@ -131,7 +138,7 @@ func WithHooks(hooks Hooks) VerifierOption { return func(s *settings) { s.hooks 
 func newSettings(options []VerifierOption) *settings {
 	all := &settings{
 		leeway: defaultLeeway, cacheSize: defaultCacheSize, revocationMaxAge: defaultRevocationMaxAge, streamGrace: defaultStreamGrace,
-		clock: systemClock{}, random: systemRandom,
+		unknownKeyPause: unknownKeyPause, clock: systemClock{}, random: systemRandom,
 	}
 	for _, option := range options {
 		option(all)

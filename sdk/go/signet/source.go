@@ -77,8 +77,8 @@ func withSourceRandom(random func() float64) SourceOption {
 	return func(s *TokenSource) { s.random = random }
 }
 
-// NewTokenSource makes a source of tokens for the audience: the service that is to be called, and no other. It asks for the first token when
-// a call needs it.
+// NewTokenSource makes a source of tokens for the audience: the service that is to be called, and no other. It asks for the first token
+// when a call needs it.
 func NewTokenSource(server Server, grant Grant, audience string, options ...SourceOption) (*TokenSource, error) {
 	if err := server.check(); err != nil {
 		return nil, err
@@ -98,8 +98,8 @@ func (s *TokenSource) Audience() string { return s.audience }
 
 // Token is a live token: the present one, or else a new one, for which the call waits as long as its context lets it.
 //
-// It fails with a gRPC status: UNAUTHENTICATED with Signet's reason if Signet has refused for good, UNAVAILABLE if Signet cannot be asked and
-// no token is left that lives.
+// It fails with a gRPC status: UNAUTHENTICATED with Signet's reason if Signet has refused for good, UNAVAILABLE if Signet cannot be asked
+// and no token is left that lives.
 func (s *TokenSource) Token(ctx context.Context) (string, error) {
 	for {
 		s.mu.Lock()

@@ -33,8 +33,8 @@ type Verifier struct {
 	closers []func()
 }
 
-// NewVerifier makes a verifier that trusts the tokens of the issuer, letter for letter as `iss` has it, that are meant for the audience: the
-// name of this service. It does not wait for the issuer's keys: calls do, for at most 5 seconds, or see [Verifier.Ready].
+// NewVerifier makes a verifier that trusts the tokens of the issuer, letter for letter as `iss` has it, that are meant for the audience:
+// the name of this service. It does not wait for the issuer's keys: calls do, for at most 5 seconds, or see [Verifier.Ready].
 //
 // Whoever can answer in the issuer's stead can make tokens: use https, or http only where the way is protected otherwise.
 //
@@ -56,7 +56,7 @@ func NewVerifier(issuer, audience string, options ...VerifierOption) (*Verifier,
 		source = fetched
 	}
 	v := &Verifier{issuer: issuer, audience: audience, settings: all, seen: newSeenTokens(all.cacheSize)}
-	v.keys = newIssuerKeys(all.clock, all.random, source, all.hooks.keysFetched)
+	v.keys = newIssuerKeys(all.clock, all.random, source, all.unknownKeyPause, all.hooks.keysFetched)
 	var follow *follower
 	if all.revocationSource != nil {
 		source, err := all.revocationSource(all)
@@ -110,8 +110,8 @@ func (v *Verifier) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Verify is the caller that a token proves, for other protocols than those that this package guards. The rule is what the call asks for; its
-// zero value asks for a valid token alone.
+// Verify is the caller that a token proves, for other protocols than those that this package guards. The rule is what the call asks for;
+// its zero value asks for a valid token alone.
 //
 // It fails with a [*Refusal], whose metadata have the `audience`.
 func (v *Verifier) Verify(ctx context.Context, token string, rule Rule) (*Caller, error) {

@@ -74,3 +74,14 @@ func TestTakenScopesAndEndedClientsAreHeardOfByLaterVerifiersToo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestATokenOfAnUnknownKeyIsRefusedThoughTimeStandsStill(t *testing.T) {
+	issuer, stranger := signettest.NewIssuer(t), signettest.NewIssuer(t)
+	verifier := issuer.Verifier(t, "stock")
+	for range 3 {
+		stranger.RotateKey(t)
+		if _, err := verifier.Verify(t.Context(), stranger.Token(signettest.User{}), signet.Rule{}); err == nil {
+			t.Error("it was taken")
+		}
+	}
+}

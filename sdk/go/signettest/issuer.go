@@ -5,7 +5,8 @@
 //	verifier := issuer.Verifier(t, "stock")
 //	token := issuer.Token(signettest.User{Scopes: []string{"stock:write"}})
 //
-// Time stands still until [Issuer.Advance] turns it. What [Issuer.RevokeSession] and the like revoke, the verifiers refuse when these return.
+// Time stands still until [Issuer.Advance] turns it. What [Issuer.RevokeSession] and the like revoke, the verifiers refuse when these
+// return.
 package signettest
 
 import (
@@ -86,7 +87,9 @@ func (i *Issuer) Clock() *Clock { return i.clock }
 // VerifierOptions are what [signet.NewVerifier] takes, with [Issuer.Identifier], for a verifier of this issuer's tokens, by this issuer's
 // clock, that follows what it revokes.
 func (i *Issuer) VerifierOptions() []signet.VerifierOption {
-	return []signet.VerifierOption{signet.WithKeySource(keys{i}), signet.WithRevocationSource(i.feed), signet.WithClock(i.clock)}
+	return []signet.VerifierOption{
+		signet.WithKeySource(keys{i}), signet.WithUnknownKeyPause(0), signet.WithRevocationSource(i.feed), signet.WithClock(i.clock),
+	}
 }
 
 // Verifier is such a verifier, ready, which is closed when the test ends. options come on top.

@@ -39,7 +39,10 @@ func FuzzToken(f *testing.F) {
 }
 
 func FuzzRule(f *testing.F) {
-	for _, seed := range []string{"", "\x0a\x00", "\x12\x00", "\x12\x04\x0a\x02ab", "\x12\x02\x20\x01", "\x12\x02\x20\x03", "\x78\x01", "\x0a\x02\x78\x01", "\xff", "\x12\x00\x0a\x00"} {
+	for _, seed := range []string{
+		"", "\x0a\x00", "\x12\x00", "\x12\x04\x0a\x02ab", "\x12\x02\x20\x01", "\x12\x02\x20\x03", "\x78\x01", "\x0a\x02\x78\x01", "\xff",
+		"\x12\x00\x0a\x00", "\x12\x04\x0a\x02",
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, encoded []byte) {
@@ -47,7 +50,10 @@ func FuzzRule(f *testing.F) {
 		if (access == signet.AccessAuthenticated) != (rule != nil) {
 			t.Errorf("%v with the rule %v", access, rule)
 		}
-		// What a later release adds denies the method, whatever stands before it.
+		// What a later release adds denies the method, whatever stands before it. (Bytes that break off may take in what comes behind.)
+		if access == signet.AccessNotUnderstood {
+			return
+		}
 		if access, _ := signet.DeclarationForTest(append(slices.Clone(encoded), 0x78, 1)); access != signet.AccessNotUnderstood {
 			t.Errorf("an unknown field is passed over: %v", access)
 		}

@@ -3,6 +3,7 @@ package signet
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -125,6 +126,7 @@ func (p *Policy) Access(method string) (Access, *Rule) {
 		return found.access, nil
 	}
 	rule := *found.rule
+	rule.RequiredScopes, rule.AnyScopes, rule.AnyRoles = slices.Clone(rule.RequiredScopes), slices.Clone(rule.AnyScopes), slices.Clone(rule.AnyRoles)
 	return found.access, &rule
 }
 

@@ -103,7 +103,11 @@ func (c *callCredentials) GetRequestMetadata(ctx context.Context, uris ...string
 	if plain, ok := info.AuthInfo.(plaintextInfo); ok {
 		isLocal = plain.isLoopback
 	} else {
-		isSecure = info.AuthInfo != nil && credentials.CheckSecurityLevel(info.AuthInfo, credentials.PrivacyAndIntegrity) == nil
+		// credentials.CheckSecurityLevel takes for secure what does not say how secure it is.
+		said, ok := info.AuthInfo.(interface {
+			GetCommonAuthInfo() credentials.CommonAuthInfo
+		})
+		isSecure = ok && said.GetCommonAuthInfo().SecurityLevel == credentials.PrivacyAndIntegrity
 	}
 	if err := mayAttach(c.authority, authority, isSecure, isLocal, c.allowsPlaintext); err != nil {
 		return nil, err

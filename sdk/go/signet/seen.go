@@ -29,6 +29,7 @@ type seenTokens struct {
 type seenToken struct {
 	print    fingerprint
 	verified *verifiedToken
+	at       int // its place in the ring
 	wasAsked atomic.Bool
 }
 
@@ -55,21 +56,16 @@ func (s *seenTokens) put(print fingerprint, verified *verifiedToken) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before := s.byPrint[print]; before != nil {
-		// Readers may hold what was there: it is replaced in its place, not changed.
-		fresh := &seenToken{print: print, verified: verified}
-		s.byPrint[print] = fresh
-		for i, seen := range s.ring {
-			if seen == before {
-				s.ring[i] = fresh
-				break
-			}
-		}
+	fresh := &seenToken{print: print, verified: verified}
+	before := s.byPrint[print]
+	s.byPrint[print] = fresh
+	if before != nil { // Readers may hold what was there: it is replaced in its place, not changed.
+		fresh.at = before.at
+		s.ring[fresh.at] = fresh
 		return
 	}
-	fresh := &seenToken{print: print, verified: verified}
-	s.byPrint[print] = fresh
 	if len(s.ring) < s.limit {
+		fresh.at = len(s.ring)
 		s.ring = append(s.ring, fresh)
 		return
 	}
@@ -77,6 +73,7 @@ func (s *seenTokens) put(print fingerprint, verified *verifiedToken) {
 		s.hand = (s.hand + 1) % len(s.ring)
 	}
 	delete(s.byPrint, s.ring[s.hand].print)
+	fresh.at = s.hand
 	s.ring[s.hand] = fresh
 	s.hand = (s.hand + 1) % len(s.ring)
 }

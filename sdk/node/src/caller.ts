@@ -1,0 +1,82 @@
+/** Owns who is calling, once a token has proven it. */
+import { AsyncLocalStorage } from "node:async_hooks";
+
+import type { CallerKind } from "./policy/access.js";
+import type { Claims } from "./verify/claims.js";
+
+/** The caller of a protected method, as its access token says. */
+export class Caller {
+  /** Whom the token stands for: a user who has logged in, or a client by itself. */
+  readonly kind: CallerKind;
+  /** The id of the user or the client, a UUID in lower case. */
+  readonly id: string;
+  /** The client that asked for the token. */
+  readonly clientId: string;
+  /** The user's login session; undefined for a client. */
+  readonly sessionId: string | undefined;
+  /** Whom the token is meant for. */
+  readonly audiences: readonly string[];
+  /** What the token allows. */
+  readonly scopes: readonly string[];
+  /** The roles at the token's audience, as far as it names them; those that introspection has told, where that was asked. */
+  readonly roles: readonly string[];
+  /** The groups by which the roles come. */
+  readonly groups: readonly string[];
+  /** The attributes of the user that the operator has declared for tokens, by their names. */
+  readonly attributes: Readonly<Record<string, unknown>>;
+  /** How the user logged in (RFC 8176), such as `pwd`. */
+  readonly amr: readonly string[];
+  /** When the user logged in. */
+  readonly authTime: Date | undefined;
+  /** Which level of assurance the login reached. */
+  readonly acr: string | undefined;
+  /** When the token expires. */
+  readonly expiresAt: Date;
+  /** The token's own id (`jti`). */
+  readonly tokenId: string;
+
+  /** @internal */
+  constructor(claims: Claims, roles: readonly string[] = claims.roles ?? []) {
+    this.kind = claims.sid === undefined ? "client" : "user";
+    this.id = claims.sub;
+    this.clientId = claims.clientId;
+    this.sessionId = claims.sid;
+    this.audiences = Object.freeze(claims.aud);
+    this.scopes = Object.freeze(claims.scopes);
+    this.roles = Object.freeze(roles);
+    this.groups = Object.freeze(claims.groups);
+    this.attributes = Object.freeze(claims.attributes);
+    this.amr = Object.freeze(claims.amr);
+    this.authTime = claims.authTime === undefined ? undefined : new Date(claims.authTime * 1000);
+    this.acr = claims.acr;
+    this.expiresAt = new Date(claims.exp * 1000);
+    this.tokenId = claims.jti;
+    Object.freeze(this);
+  }
+
+  /** Whether the token has the scope `name`. */
+  hasScope(name: string): boolean {
+    return this.scopes.includes(name);
+  }
+
+  /** Whether the token names the role `name`, or introspection has told it. */
+  hasRole(name: string): boolean {
+    return this.roles.includes(name);
+  }
+}
+
+const storage = new AsyncLocalStorage<Caller>();
+
+/** Runs `action`, in which {@link currentCaller} finds `caller`. */
+export function runAs<T>(caller: Caller, action: () => T): T {
+  return storage.run(caller, action);
+}
+
+/**
+ * The caller on whose behalf this code runs: in the handler of a protected method and in all that it awaits.
+ *
+ * Undefined in a public method, and outside of calls.
+ */
+export function currentCaller(): Caller | undefined {
+  return storage.getStore();
+}

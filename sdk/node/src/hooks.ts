@@ -1,0 +1,30 @@
+/** Owns what the SDK tells metrics of. */
+
+/** Functions that are called when something happens. What they throw is dropped: a metric never fails a call. */
+export interface ServerHooks {
+  /** A token was judged: `OK`, or the reason of the refusal; and whether it had been verified before. */
+  verified?(reason: string, cached: boolean): void;
+  /** A fetch of the issuer's keys ended. */
+  keysFetched?(ok: boolean): void;
+  /** The stream of revocations: it is being opened, what was revoked is known and current, or it has ended. */
+  revocations?(state: "connecting" | "complete" | "down"): void;
+  /** The guard ended an open stream, for this reason. */
+  streamEnded?(reason: string): void;
+}
+
+/** The same for the client half. */
+export interface ClientHooks {
+  /** An attempt to get a token ended. */
+  tokenRenewed?(ok: boolean): void;
+  /** A call was sent a second time, with a new token. */
+  callRetried?(): void;
+}
+
+/** Calls `hook`, and drops what it throws. */
+export function tell(hook: () => void): void {
+  try {
+    hook();
+  } catch {
+    // A hook's mistake is the application's: the call goes on.
+  }
+}

@@ -1,0 +1,15 @@
+/** The SDK of Signet for Node: protects gRPC services, and calls protected ones. */
+export { Caller, currentCaller } from "./caller.js";
+export { systemClock, type Clock } from "./clock.js";
+export { callerOf, guard } from "./grpc/guard.js";
+export { refusalOf } from "./grpc/status.js";
+export type { ClientHooks, ServerHooks } from "./hooks.js";
+export { ConfigurationError, type FetchedKeys, type KeySource } from "./keys/http.js";
+export type { FetchSettings } from "./keys/issuer_keys.js";
+export type { Access, CallerKind, Rule } from "./policy/access.js";
+export { PolicyError } from "./policy/descriptors.js";
+export { Policy } from "./policy/policy.js";
+export { Refusal, type Reason } from "./refusal.js";
+export type { RevocationListener, RevocationSource } from "./revocations/source.js";
+export type { Introspected, Introspector } from "./verify/judge.js";
+export { Verifier, type Admitted, type CallToCheck, type VerifierOptions } from "./verify/verifier.js";

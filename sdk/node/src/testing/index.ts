@@ -1,0 +1,3 @@
+/** Owns what tests of protected services need: an issuer within the process, and a clock that is turned by hand. */
+export { ManualClock } from "./manual_clock.js";
+export { TestIssuer, type TestIssuerOptions, type TestToken } from "./test_issuer.js";

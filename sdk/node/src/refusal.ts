@@ -16,6 +16,7 @@ const DETAILS_MAX_BYTES = 64 * 1024;
 
 /** gRPC codes by name, as far as the SDK refuses with them. */
 export const Code = {
+  CANCELLED: 1,
   UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,

@@ -50,6 +50,9 @@ export interface TestToken {
   readonly header?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** How often the stream tells that nothing has changed. */
+const HEARTBEAT_MS = 10_000;
+
 /** An issuer within the process. */
 export class TestIssuer {
   /** The value of `iss` in its tokens. */
@@ -61,6 +64,7 @@ export class TestIssuer {
   readonly #changes: Changes[] = [];
   #keys: { jwk: JWK; privateKey: CryptoKey }[] = [];
   #isAway = false;
+  #isSilent = false;
 
   private constructor(options: TestIssuerOptions) {
     this.issuer = options.issuer ?? "https://issuer.invalid";
@@ -149,11 +153,9 @@ export class TestIssuer {
     this.#tell(create(ChangesSchema, { takenScopes: [message] }));
   }
 
-  /** Tells verifiers that nothing has changed, as the real stream does each ten seconds: else they are soon stale. */
-  heartbeat(): void {
-    for (const listener of this.#listeners) {
-      listener.hear(create(WatchResponseSchema, { part: { case: "heartbeat", value: {} } }));
-    }
+  /** Whether verifiers hear nothing any more of what is revoked. Else they hear each ten seconds that nothing has changed. */
+  set silent(isSilent: boolean) {
+    this.#isSilent = isSilent;
   }
 
   async #sign(said: TestToken, identity: Record<string, unknown>): Promise<string> {
@@ -178,15 +180,22 @@ export class TestIssuer {
 
   #source(): RevocationSource {
     let listener: RevocationListener | undefined;
+    let stop: () => void = () => undefined;
+    const beat = (): void => {
+      if (!this.#isSilent) listener?.hear(create(WatchResponseSchema, { part: { case: "heartbeat", value: {} } }));
+      stop = this.clock.schedule(HEARTBEAT_MS, beat);
+    };
     return {
       start: (told) => {
         listener = told;
+        stop = this.clock.schedule(HEARTBEAT_MS, beat);
         this.#listeners.add(told);
         const snapshot = create(SnapshotSchema, { isLast: true });
         told.hear(create(WatchResponseSchema, { part: { case: "snapshot", value: snapshot } }));
         for (const changes of this.#changes) told.hear(create(WatchResponseSchema, { part: { case: "changes", value: changes } }));
       },
       close: () => {
+        stop();
         if (listener !== undefined) this.#listeners.delete(listener);
         return Promise.resolve();
       },
@@ -195,6 +204,7 @@ export class TestIssuer {
 
   #tell(changes: Changes): void {
     this.#changes.push(changes);
+    if (this.#isSilent) return;
     for (const listener of this.#listeners) listener.hear(create(WatchResponseSchema, { part: { case: "changes", value: changes } }));
   }
 

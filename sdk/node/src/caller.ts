@@ -26,12 +26,12 @@ export class Caller {
   readonly attributes: Readonly<Record<string, unknown>>;
   /** How the user logged in (RFC 8176), such as `pwd`. */
   readonly amr: readonly string[];
-  /** When the user logged in. */
-  readonly authTime: Date | undefined;
+  /** When the user logged in, in seconds since 1970-01-01T00:00:00Z. */
+  readonly authTime: number | undefined;
   /** Which level of assurance the login reached. */
   readonly acr: string | undefined;
-  /** When the token expires. */
-  readonly expiresAt: Date;
+  /** When the token expires, in seconds since 1970-01-01T00:00:00Z. */
+  readonly expiresAt: number;
   /** The token's own id (`jti`). */
   readonly tokenId: string;
 
@@ -47,9 +47,9 @@ export class Caller {
     this.groups = Object.freeze(claims.groups);
     this.attributes = Object.freeze(claims.attributes);
     this.amr = Object.freeze(claims.amr);
-    this.authTime = claims.authTime === undefined ? undefined : new Date(claims.authTime * 1000);
+    this.authTime = claims.authTime;
     this.acr = claims.acr;
-    this.expiresAt = new Date(claims.exp * 1000);
+    this.expiresAt = claims.exp;
     this.tokenId = claims.jti;
     Object.freeze(this);
   }

@@ -59,7 +59,7 @@ function toldCaller(caller: Caller): Record<string, unknown> {
     roles: caller.roles,
     groups: caller.groups,
     amr: caller.amr,
-    auth_time: caller.authTime && caller.authTime.getTime() / 1000,
+    auth_time: caller.authTime,
     acr: caller.acr,
     attributes: caller.attributes,
   };

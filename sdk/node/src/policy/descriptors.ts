@@ -1,5 +1,5 @@
 /** Owns reading a `google.protobuf.FileDescriptorSet`: the paths of its methods, and the bytes of each one's access option. */
-import { UNDECLARED, readAccess, type Access } from "./access.js";
+import { NOT_UNDERSTOOD, UNDECLARED, readAccess, type Access } from "./access.js";
 import { WireError, WireType, concat, readFields, readText, type WireField } from "./wire.js";
 
 /** Why descriptors make no policy. */
@@ -62,11 +62,8 @@ function declared(method: readonly WireField[], option: number): Access {
   const options = readFields(concat(all(method, METHOD.options)));
   const values = options.filter((field) => field.number === option);
   if (values.length === 0) return UNDECLARED;
-  const parts = values.map((field) => {
-    if (field.type !== WireType.BYTES) throw new WireError("the access option is no message");
-    return field.value;
-  });
-  return readAccess(concat(parts));
+  const parts = values.flatMap((field) => (field.type === WireType.BYTES ? [field.value] : []));
+  return parts.length === values.length ? readAccess(concat(parts)) : NOT_UNDERSTOOD;
 }
 
 /** The number of the option, if `file` defines it. */

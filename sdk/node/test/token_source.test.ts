@@ -1,0 +1,195 @@
+/** Owns testing the token source: one request for all who wait, renewal in time, failures that wait, refresh tokens that are stored. */
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { describe, test } from "node:test";
+
+import { decodeJwt, decodeProtectedHeader, jwtVerify } from "jose";
+
+import { clientCredentials, refreshToken, type Grant, type IssuedToken } from "../src/client/grants.js";
+import { TokenSource } from "../src/client/token_source.js";
+import { Code, Refusal, unavailable } from "../src/refusal.js";
+import { ManualClock } from "../src/testing/index.js";
+import { ScriptedIssuer, issued, pending } from "./support/issuing.js";
+
+const SECRET = clientCredentials({ clientId: "0193a5b0-0000-7000-8000-000000000001", clientSecret: "s3cret" });
+
+function made(grant: Grant = SECRET): { clock: ManualClock; signet: ScriptedIssuer; source: TokenSource; renewed: boolean[] } {
+  const clock = new ManualClock();
+  const signet = new ScriptedIssuer();
+  const renewed: boolean[] = [];
+  const source = new TokenSource({ signet, audience: "stock", scopes: ["a", "b"], grant, clock, hooks: { tokenRenewed: (ok) => renewed.push(ok) } });
+  return { clock, signet, source, renewed };
+}
+
+async function failure(promise: Promise<unknown>): Promise<Refusal> {
+  const error: unknown = await promise.then(() => assert.fail("it succeeded"), (thrown: unknown) => thrown);
+  assert.ok(error instanceof Refusal, String(error));
+  return error;
+}
+
+describe("a token source", () => {
+  test("asks once for all who wait, and keeps the token", async () => {
+    const { signet, source, renewed } = made();
+    const answer = pending<IssuedToken>();
+    signet.answer = () => answer.promise;
+    const waiting = Array.from({ length: 1_000 }, () => source.token());
+    answer.resolve(issued({ accessToken: "one" }));
+    assert.deepEqual(new Set(await Promise.all(waiting)), new Set(["one"]));
+    assert.equal(await source.token(), "one");
+    assert.deepEqual(signet.asked, [
+      {
+        grant: { case: "clientCredentials", value: {} },
+        client: { clientId: "0193a5b0-0000-7000-8000-000000000001", credential: { case: "clientSecret", value: "s3cret" } },
+        scope: "a b",
+        audiences: ["stock"],
+      },
+    ]);
+    assert.deepEqual(renewed, [true]);
+  });
+
+  test("renews in the background of a call, which goes on with the token that there is", async () => {
+    const { clock, signet, source } = made();
+    const first = await source.token();
+    await clock.turn(719);
+    assert.equal(await source.token(), first);
+    assert.equal(signet.asked.length, 1);
+    await clock.turn(1);
+    const answer = pending<IssuedToken>();
+    signet.answer = () => answer.promise;
+    assert.equal(await source.token(), first);
+    assert.equal(await source.token(), first);
+    answer.resolve(issued({ accessToken: "next" }));
+    await clock.turn(0);
+    assert.equal(await source.token(), "next");
+    assert.equal(signet.asked.length, 2);
+  });
+
+  test("calls fail only when no token is alive, and a failure is not repeated at once", async () => {
+    const { clock, signet, source, renewed } = made();
+    const first = await source.token();
+    signet.answer = () => Promise.reject(unavailable("away"));
+    await clock.turn(720);
+    for (let second = 720; second < 900; second++) {
+      assert.equal(await source.token(), first);
+      await clock.turn(1);
+    }
+    // Pauses of 0.75, 1.5, 3, 6, 12 and then 22.5 seconds: one a second at the most, and some fifteen in three minutes.
+    assert.ok(signet.asked.length > 8 && signet.asked.length < 16, String(signet.asked.length));
+    const refusal = await failure(source.token());
+    assert.equal(refusal.code, Code.UNAVAILABLE);
+    const asked = signet.asked.length;
+    await failure(source.token());
+    assert.ok(signet.asked.length <= asked + 1);
+    signet.answer = () => Promise.resolve(issued({ accessToken: "again" }));
+    await clock.turn(30);
+    assert.equal(await source.token(), "again");
+    assert.equal(renewed.at(-1), true);
+  });
+
+  test("a refusal for good is handed on, and not asked for again for ten seconds", async () => {
+    const { clock, signet, source } = made();
+    for (const [code, reason] of [[Code.UNAUTHENTICATED, "INVALID_CLIENT"], [Code.INVALID_ARGUMENT, "INVALID_SCOPE"]] as const) {
+      const asked = signet.asked.length;
+      signet.answer = () => Promise.reject(new Refusal(code, reason, "no"));
+      for (let nth = 0; nth < 3; nth++) {
+        const refusal = await failure(source.token());
+        assert.deepEqual([refusal.code, refusal.reason], [Code.UNAUTHENTICATED, reason]);
+        assert.ok(!refusal.message.includes("s3cret"));
+      }
+      assert.equal(signet.asked.length, asked + 1);
+      await clock.turn(10);
+    }
+  });
+
+  test("the deadline of a call bounds its wait, and the request goes on for others", async () => {
+    const { clock, signet, source } = made();
+    const answer = pending<IssuedToken>();
+    signet.answer = () => answer.promise;
+    const late = failure(source.token({ deadline: clock.now() + 2_000 }));
+    const ended = new AbortController();
+    const cancelled = failure(source.token({ signal: ended.signal }));
+    const patient = source.token();
+    ended.abort();
+    await cancelled;
+    await clock.turn(2);
+    assert.equal((await late).code, Code.DEADLINE_EXCEEDED);
+    answer.resolve(issued({ accessToken: "one" }));
+    assert.equal(await patient, "one");
+    assert.equal(clock.waiting, 0);
+  });
+
+  test("a token that was refused is dropped once, and not each time that one is refused", async () => {
+    const { clock, source, signet } = made();
+    const first = await source.token();
+    assert.equal(source.drop(first), true);
+    const second = await source.token();
+    assert.notEqual(second, first);
+    assert.equal(source.drop(first), true, "it is another one already");
+    assert.equal(source.drop(second), false);
+    assert.equal(await source.token(), second);
+    await clock.turn(7);
+    assert.equal(source.drop(second), true);
+    await source.token();
+    assert.equal(signet.asked.length, 3);
+  });
+});
+
+describe("a refresh token", () => {
+  test("is stored before the access token is used, and sent again if that fails", async () => {
+    const stored: string[] = [];
+    let isFull = false;
+    const store = (next: string): Promise<void> => {
+      if (isFull) return Promise.reject(new Error("disk full"));
+      stored.push(next);
+      return Promise.resolve();
+    };
+    const { clock, signet, source } = made(refreshToken({ refreshToken: "r1", store }));
+    const sent = (): unknown[] => signet.asked.map(({ grant }) => grant?.value).map((value) => value && "refreshToken" in value && value.refreshToken);
+    signet.answer = () => Promise.resolve(issued({ refreshToken: "r2" }));
+    isFull = true;
+    const refusal = await failure(source.token());
+    assert.equal(refusal.code, Code.UNAVAILABLE);
+    assert.equal(source.live(), undefined);
+    isFull = false;
+    await clock.turn(1);
+    await source.token();
+    assert.deepEqual(stored, ["r2"]);
+    await clock.turn(900);
+    signet.answer = () => Promise.resolve(issued({ refreshToken: "r3" }));
+    await source.token();
+    assert.deepEqual(sent(), ["r1", "r1", "r2"]);
+  });
+
+  test("an answer that has expired already is followed by the next exchange", async () => {
+    const { signet, source } = made(refreshToken({ refreshToken: "r1", store: () => Promise.resolve() }));
+    const answers = [issued({ refreshToken: "r2", expiresIn: 0 }), issued({ refreshToken: "r3", accessToken: "fresh" })];
+    signet.answer = () => Promise.resolve(answers.shift() ?? assert.fail());
+    assert.equal(await source.token(), "fresh");
+    assert.equal(signet.asked.length, 2);
+  });
+});
+
+describe("private_key_jwt", () => {
+  for (const [alg, pair] of [
+    ["ES256", generateKeyPairSync("ec", { namedCurve: "P-256" })],
+    ["EdDSA", generateKeyPairSync("ed25519")],
+    ["RS256", generateKeyPairSync("rsa", { modulusLength: 2048 })],
+  ] as const) {
+    test(`signs an assertion by ${alg} that lives a minute`, async () => {
+      const clientId = "0193a5b0-0000-7000-8000-000000000001";
+      const { clock, signet, source } = made(
+        clientCredentials({ clientId, privateKey: pair.privateKey, alg, keyId: "k", issuer: "https://id.example" }),
+      );
+      await source.token();
+      await clock.turn(900);
+      await source.token();
+      const assertions = signet.asked.map(({ client }) => String(client?.credential?.value));
+      const [assertion = "", next = ""] = assertions;
+      assert.deepEqual(decodeProtectedHeader(assertion), { alg, kid: "k", typ: "client-authentication+jwt" });
+      const { payload } = await jwtVerify(assertion, pair.publicKey, { currentDate: new Date(1_800_000_000_000) });
+      const { jti, ...claims } = payload;
+      assert.deepEqual(claims, { iss: clientId, sub: clientId, aud: "https://id.example", iat: 1_800_000_000, exp: 1_800_000_060 });
+      assert.notEqual(jti, decodeJwt(next).jti);
+    });
+  }
+});

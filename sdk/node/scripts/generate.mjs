@@ -23,11 +23,12 @@ try {
   for (const [from, to] of [
     [stock, "stock/v1/stock_service.proto"],
     [path.join(repository, "proto/identity/v1/access.proto"), "identity/v1/access.proto"],
+    [path.join(repository, "third_party/proto/grpc/health/v1/health.proto"), "grpc/health/v1/health.proto"],
   ]) {
     mkdirSync(path.join(folder, path.dirname(to)), { recursive: true });
     cpSync(from, path.join(folder, to));
   }
-  generate(folder, "--template", "example/buf.gen.yaml", "--path", path.join(folder, "stock"));
+  generate(folder, "--template", "example/buf.gen.yaml", "--path", path.join(folder, "stock"), "--path", path.join(folder, "grpc"));
 } finally {
   rmSync(folder, { recursive: true });
 }

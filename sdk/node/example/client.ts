@@ -64,7 +64,8 @@ async function calls(count: number, intervalMs: number): Promise<void> {
 
 /** Watches until SIGTERM: however a stream ends, it is opened anew, with another token if that is why. */
 async function watch(stopped: AbortSignal): Promise<void> {
-  while (!stopped.aborted) {
+  const isStopped = (): boolean => stopped.aborted;
+  while (!isStopped()) {
     const stream = stock.watchItem(ITEM);
     const cancel = (): void => {
       stream.cancel();
@@ -75,7 +76,7 @@ async function watch(stopped: AbortSignal): Promise<void> {
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === undefined) throw error;
-      if (!stopped.aborted) print({ ended: refusal.reason === "" ? status[refusal.code] : refusal.reason });
+      if (!isStopped()) print({ ended: refusal.reason === "" ? status[refusal.code] : refusal.reason });
     }
     stopped.removeEventListener("abort", cancel);
     await sleep(100 + 900 * Math.random(), undefined, { signal: stopped }).catch(() => undefined);

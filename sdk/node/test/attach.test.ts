@@ -46,7 +46,10 @@ function refusing(reason: string, metadata: Record<string, string>): Answer {
 }
 
 /** A service that answers by `answers`, one call after the other, and a client of it. */
-async function world(answers: Answer[], secure?: { server: ServerCredentials; client: ReturnType<typeof credentials.createSsl> }): Promise<World> {
+async function world(
+  answers: Answer[],
+  secure?: { server: ServerCredentials; client: ReturnType<typeof credentials.createSsl> },
+): Promise<World> {
   const tokens: string[] = [];
   const server = new Server();
   server.addService(serviceDefinition(StockService), {

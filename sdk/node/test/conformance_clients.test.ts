@@ -53,8 +53,9 @@ describe("clients.json", () => {
       assert.ok(Math.abs(renewAfter(lifetime * 1000, random) - renewAt * 1000) <= 1);
     });
   }
-  for (const { name, target, authority, secure, peer_is_loopback: peerIsLoopback, allow_plaintext: allowPlaintext, expect } of file.attach) {
+  for (const { name, peer_is_loopback: peerIsLoopback, allow_plaintext: allowPlaintext, expect, ...call } of file.attach) {
     test(`attach: ${name}`, () => {
+      const { target, authority, secure } = call;
       assert.equal(mayAttach({ target, authority, secure, peerIsLoopback, allowPlaintext }), expect === "attach");
     });
   }

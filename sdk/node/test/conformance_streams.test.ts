@@ -76,7 +76,7 @@ describe("streams.json", () => {
       assert.ok(ended, `it has ended: ${one.why}`);
       const { ends_at: endsAt, code, reason } = one.expect;
       const { refusal } = ended;
-      assert.deepEqual({ ends_at: Math.ceil(ended.at), code: codeName(refusal), reason: refusal.reason }, { ends_at: endsAt, code, reason });
+      assert.deepEqual([Math.ceil(ended.at), codeName(refusal), refusal.reason], [endsAt, code, reason]);
       const rule = policy.access(one.method);
       const audience = (rule.kind === "authenticated" ? rule.rule.audience : undefined) ?? one.audience ?? file.audience;
       assert.deepEqual(refusal.metadata, { audience, method: one.method });

@@ -9,7 +9,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Client, type HandlerContext } from "@connectrpc/connect";
 import { connectNodeAdapter, createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 
-import { StockService, WatchItemResponseSchema } from "../example/gen/stock/v1/stock_service_pb.js";
+import { StockService, WatchItemResponseSchema, type WatchItemResponse } from "../example/gen/stock/v1/stock_service_pb.js";
 import { currentCaller } from "../src/caller.js";
 import { clientCredentials } from "../src/client/grants.js";
 import { TokenSource } from "../src/client/token_source.js";
@@ -38,7 +38,7 @@ for (const protocol of ["Connect", "gRPC"] as const) {
     let bare: Client<typeof StockService>;
     const aborted: unknown[] = [];
 
-    async function* watchItem(_request: unknown, context: HandlerContext): AsyncGenerator<ReturnType<typeof create<typeof WatchItemResponseSchema>>> {
+    async function* watchItem(_request: unknown, context: HandlerContext): AsyncGenerator<WatchItemResponse> {
       yield create(WatchItemResponseSchema, { count: currentCaller()?.id === SUB ? 1 : 0 });
       yield create(WatchItemResponseSchema, { count: currentCaller()?.id === SUB ? 2 : 0 });
       await once(context.signal, "abort");

@@ -9,7 +9,7 @@ import { StockService } from "../example/gen/stock/v1/stock_service_pb.js";
 import { guard } from "../src/grpc/guard.js";
 import { refusalOf } from "../src/grpc/status.js";
 import { Policy } from "../src/policy/policy.js";
-import { Refusal } from "../src/refusal.js";
+import type { Refusal } from "../src/refusal.js";
 import { TestIssuer } from "../src/testing/index.js";
 import type { Verifier } from "../src/verify/verifier.js";
 import { startStock, type Stock } from "./support/stock.js";

@@ -129,8 +129,7 @@ export class AuthenticatedCall {
           return;
         }
         if (head !== undefined) this.#listener?.onReceiveMetadata(head);
-        // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- it is `any` in grpc-js
-        this.#listener?.onReceiveMessage(message as any);
+        this.#listener?.onReceiveMessage(message);
         this.#listener?.onReceiveStatus(status);
       },
     };
@@ -142,8 +141,7 @@ export class AuthenticatedCall {
     return {
       onReceiveMetadata: (metadata) => listener?.onReceiveMetadata(metadata),
       onReceiveMessage: (message: unknown) => {
-        // eslint-disable-next-line @typescript-eslint/no-unsafe-argument -- it is `any` in grpc-js
-        listener?.onReceiveMessage(message as any);
+        listener?.onReceiveMessage(message);
       },
       onReceiveStatus: (status) => {
         const call = { method: this.#method, audience: this.#source.audience };

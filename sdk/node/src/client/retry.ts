@@ -1,5 +1,5 @@
 /** Owns whether a call that was refused is sent once more, with a new token. */
-import { Code, Refusal } from "../refusal.js";
+import { Code, type Refusal } from "../refusal.js";
 
 /** A call that has failed. */
 export interface FailedCall {

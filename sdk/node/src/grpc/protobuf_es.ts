@@ -70,7 +70,8 @@ export type ClientOf<S extends DescService> = { [M in keyof Methods<S>]: Caller<
 
 /** The method as grpc-js has it. */
 export function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
-  const serialize = (schema: DescMessage) => (message: object) => Buffer.from(toBinary(schema, create(schema, message as MessageInitShape<DescMessage>)));
+  const serialize = (schema: DescMessage) => (message: object) =>
+    Buffer.from(toBinary(schema, create(schema, message as MessageInitShape<DescMessage>)));
   const deserialize = (schema: DescMessage) => (bytes: Buffer) => fromBinary(schema, bytes);
   return {
     path: `/${method.parent.typeName}/${method.name}`,

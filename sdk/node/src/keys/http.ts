@@ -110,7 +110,7 @@ async function get(address: string, signal: AbortSignal): Promise<FetchedKeys> {
   }
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of answer.body ?? []) {
+  for await (const chunk of (answer.body ?? []) as AsyncIterable<Uint8Array>) {
     length += chunk.length;
     if (length > ANSWER_MAX_BYTES) throw new Error(`${address} answered more than ${ANSWER_MAX_BYTES} bytes`);
     chunks.push(chunk);

@@ -1,7 +1,7 @@
 /** Owns an issuer's keys: fetched in the background, fetched at once for a key that is not known, and kept when the issuer is away. */
 import { pause, type Clock } from "../clock.js";
 import { tell, type ServerHooks } from "../hooks.js";
-import { Refusal, unavailable } from "../refusal.js";
+import { unavailable, type Refusal } from "../refusal.js";
 import type { KeySource } from "./http.js";
 import { readKeySet, type KeySet, type VerifyingKey } from "./jwk_set.js";
 

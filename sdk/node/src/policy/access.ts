@@ -64,7 +64,8 @@ function read(encoded: Uint8Array): Access {
     if (field.type !== WireType.BYTES || (field.number !== RULE_PUBLIC && field.number !== RULE_AUTHENTICATED)) {
       return NOT_UNDERSTOOD;
     }
-    // Of a oneof the last one counts, and what comes more than once of one message is merged. But nobody means to open what asks for a token.
+    // Of a oneof the last one counts, and what comes more than once of one message is merged. But nobody means to open what asks
+    // for a token.
     if (chosen === RULE_AUTHENTICATED && field.number === RULE_PUBLIC) return NOT_UNDERSTOOD;
     parts = field.number === chosen ? [...parts, field.value] : [field.value];
     chosen = field.number;

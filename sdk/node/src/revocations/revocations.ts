@@ -1,4 +1,4 @@
-/** Owns following Signet's stream of what was revoked (`identity.events.v1.EventService.Watch`, docs/EVENTS.md): however it ends, on it goes. */
+/** Owns following Signet's stream of what was revoked (`EventService.Watch`, docs/EVENTS.md): however it ends, it is opened anew. */
 import { status, type ClientReadableStream } from "@grpc/grpc-js";
 
 import { clientCredentials, type ClientCredentials } from "../client/grants.js";
@@ -7,7 +7,7 @@ import { TokenSource } from "../client/token_source.js";
 import { pause, type Clock } from "../clock.js";
 import { EventService, Kind, type WatchResponse } from "../gen/identity/events/v1/event_service_pb.js";
 import { refusalOf } from "../grpc/status.js";
-import { Refusal, unavailable } from "../refusal.js";
+import { unavailable, type Refusal } from "../refusal.js";
 import type { RevocationListener, RevocationSource } from "./source.js";
 
 /** Who follows what was revoked, and where. */
@@ -108,10 +108,11 @@ export class Revocations implements RevocationSource {
 
   async #follow(listener: RevocationListener, source: Pick<TokenSource, "token" | "drop">): Promise<void> {
     const { signal } = this.#closed;
-    while (!signal.aborted) {
+    const isClosed = (): boolean => signal.aborted;
+    while (!isClosed()) {
       listener.state("connecting");
       const end = await this.#once(listener, source);
-      if (signal.aborted) return;
+      if (isClosed()) return;
       listener.state("down");
       await pause(listener.clock, this.#pauseAfter(end, listener.clock), signal);
     }

@@ -18,7 +18,7 @@ export class ScriptedIssuer implements TokenIssuer {
 
 /** An answer with a new token. */
 export function issued(more: Partial<IssuedToken> = {}): IssuedToken {
-  return { accessToken: `token-${randomUUID()}`, expiresIn: 900, ...more } as IssuedToken;
+  return { accessToken: `token-${randomUUID()}`, expiresIn: 900, ...more };
 }
 
 /** A promise, and how to fulfil it. */

@@ -1,7 +1,7 @@
 /** Owns the example's service: a stock service whose RPCs are protected by the rules in its proto. */
 import { Server, ServerCredentials, status, type ServerWritableStream } from "@grpc/grpc-js";
 
-import { Policy, Revocations, Verifier, callerOf, currentCaller, guard, serviceDefinition, type Handlers } from "@example/signet-sdk";
+import { Policy, Revocations, Verifier, callerOf, guard, serviceDefinition, type Handlers } from "@example/signet-sdk";
 
 import { Health } from "./gen/grpc/health/v1/health_pb.js";
 import { StockService, type WatchItemRequest, type WatchItemResponse } from "./gen/stock/v1/stock_service_pb.js";
@@ -32,7 +32,7 @@ function handlers(items: Items, watches: Set<ServerWritableStream<WatchItemReque
     getItem: (call, done) => {
       const count = items.count(call.request.name);
       if (count === undefined) done(NOT_FOUND);
-      else done(null, { $typeName: "stock.v1.GetItemResponse", count, callerId: currentCaller()?.id ?? "" });
+      else done(null, { $typeName: "stock.v1.GetItemResponse", count, callerId: callerOf(call)?.id ?? "" });
     },
     takeItem: (call, done) => {
       const { name } = call.request;

@@ -66,6 +66,12 @@ export class Caller {
 }
 
 const storage = new AsyncLocalStorage<Caller>();
+let isOffered = false;
+
+/** Says that something in this process runs handlers by {@link runAs}. */
+export function offerContext(): void {
+  isOffered = true;
+}
 
 /** Runs `action`, in which {@link currentCaller} finds `caller`. */
 export function runAs<T>(caller: Caller, action: () => T): T {
@@ -73,10 +79,14 @@ export function runAs<T>(caller: Caller, action: () => T): T {
 }
 
 /**
- * The caller on whose behalf this code runs: in the handler of a protected method and in all that it awaits.
+ * The caller on whose behalf this code runs: in the handler of a protected method and in all that it awaits. It takes a guard of grpc-js
+ * with `asyncContext: true`, one of Connect, or the middleware of Express.
  *
  * Undefined in a public method, and outside of calls.
+ *
+ * @throws Error if there is none of these in the process.
  */
 export function currentCaller(): Caller | undefined {
+  if (!isOffered) throw new Error("currentCaller() takes guard(verifier, policy, { asyncContext: true }); callerOf(call) takes nothing");
   return storage.getStore();
 }

@@ -16,7 +16,7 @@ export {
 export { SignetChannel, type SignetOptions } from "./client/signet_channel.js";
 export { TokenSource, type TokenIssuer, type TokenSourceOptions, type TokenWait } from "./client/token_source.js";
 export { systemClock, type Clock } from "./clock.js";
-export { callerOf, guard } from "./grpc/guard.js";
+export { callerOf, guard, type GuardOptions } from "./grpc/guard.js";
 export { createClient, serviceDefinition, type ClientCallOptions, type ClientOf, type Handlers } from "./grpc/protobuf_es.js";
 export { refusalOf } from "./grpc/status.js";
 export type { ClientHooks, ServerHooks } from "./hooks.js";

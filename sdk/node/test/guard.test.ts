@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { Metadata, status } from "@grpc/grpc-js";
 
 import { StockService } from "../example/gen/stock/v1/stock_service_pb.js";
+import { currentCaller } from "../src/caller.js";
 import { guard } from "../src/grpc/guard.js";
 import { refusalOf } from "../src/grpc/status.js";
 import { Policy } from "../src/policy/policy.js";
@@ -30,6 +31,10 @@ async function refusal(call: Promise<unknown>): Promise<Pick<Refusal, "code" | "
   return { code: refused.code, reason: refused.reason, metadata: refused.metadata };
 }
 
+test("who asks for a context that nobody offers is told so", () => {
+  assert.throws(() => currentCaller(), /asyncContext/);
+});
+
 describe("the guard of grpc-js", () => {
   let issuer: TestIssuer;
   let verifier: Verifier;
@@ -40,7 +45,7 @@ describe("the guard of grpc-js", () => {
   before(async () => {
     issuer = await TestIssuer.create();
     verifier = issuer.verifier("stock", { hooks: { streamEnded: (reason) => ended.push(reason) } });
-    stock = await startStock({ interceptors: [guard(verifier, Policy.of(StockService))] });
+    stock = await startStock({ interceptors: [guard(verifier, Policy.of(StockService), { asyncContext: true })] });
     await verifier.ready();
   });
   after(async () => {

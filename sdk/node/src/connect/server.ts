@@ -1,7 +1,7 @@
 /** Owns the interceptor that enforces the policy on a server of Connect: by Connect, gRPC and gRPC-Web alike. */
 import { createContextKey, type ContextKey, type Interceptor, type StreamRequest, type StreamResponse } from "@connectrpc/connect";
 
-import { runAs, type Caller } from "../caller.js";
+import { offerContext, runAs, type Caller } from "../caller.js";
 import type { Policy } from "../policy/policy.js";
 import { Refusal } from "../refusal.js";
 import type { Admitted, Verifier } from "../verify/verifier.js";
@@ -23,6 +23,7 @@ export const callerKey: ContextKey<Caller | undefined> = createContextKey<Caller
  * ```
  */
 export function guard(verifier: Verifier, policy: Policy): Interceptor {
+  offerContext();
   return (next) => async (request) => {
     const method = `/${request.service.typeName}/${request.method.name}`;
     const authorization = request.header.get("authorization");

@@ -1,7 +1,7 @@
 /** Owns the middleware that protects routes of Express, and of any framework whose middleware takes Node's request and response. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { runAs, type Caller } from "../caller.js";
+import { offerContext, runAs, type Caller } from "../caller.js";
 import type { Rule } from "../policy/access.js";
 import { Code, Refusal } from "../refusal.js";
 import type { Verifier } from "../verify/verifier.js";
@@ -24,6 +24,7 @@ export type Middleware = (request: IncomingMessage, response: ServerResponse, ne
  * ```
  */
 export function protect(verifier: Verifier, rule: Rule = {}): Middleware {
+  offerContext();
   return (request, response, next) => {
     const method = `${request.method ?? ""} ${new URL(request.url ?? "/", "http://request.invalid").pathname}`;
     // Node drops all but the first of `headers.authorization`: a second one is to be seen.

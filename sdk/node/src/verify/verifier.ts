@@ -148,7 +148,8 @@ export class Verifier {
     const audience = rule.audience ?? this.audience;
     const placed = (result: Admitted | Refusal): Admitted | Refusal => {
       const isRefused = result instanceof Refusal;
-      tell(() => this.#hooks.verified?.(isRefused ? result.reason : "OK", cached));
+      const hooks = this.#hooks;
+      if (hooks.verified !== undefined) tell(() => hooks.verified?.(isRefused ? result.reason : "OK", cached));
       return isRefused ? result.with({ audience, method }) : result;
     };
     let cached = false;

@@ -1,6 +1,6 @@
 /**
- * Owns measuring what the SDK costs: a token seen before, a new one beside the bare checks of `jose`, and a server with the guard beside one
- * without. Each is measured in pairs, in turns; medians are told, one JSON object a line.
+ * Owns measuring what the SDK costs: a token seen before, a new one beside the bare checks of `jose`, and a server with the guard beside
+ * one without. Each is measured in turns with the others; medians are told, one JSON object a line.
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** Owns the server of the benchmark, a process of its own: with the guard, or without. It tells the CPU that it has used when it is asked. */
+/** Owns the server of the benchmark, a process of its own: with the guard, or without. Asked, it tells how much CPU it has used. */
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 
 import { StockService } from "../example/gen/stock/v1/stock_service_pb.js";

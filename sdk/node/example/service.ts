@@ -85,6 +85,14 @@ const verifier = new Verifier({
   revocations: revocations(),
   revocationMaxAge: seconds("STOCK_REVOCATION_MAX_AGE"),
   streamGrace: seconds("STOCK_STREAM_GRACE"),
+  hooks: {
+    keysFetched: (ok, cause) => {
+      if (!ok) console.error("the keys of Signet cannot be fetched:", String(cause));
+    },
+    revocations: (state, cause) => {
+      if (cause !== undefined) console.error(`revocations are ${state}:`, cause.reason, cause.message);
+    },
+  },
 });
 const policy = Policy.of(StockService).withPublic("grpc.health.v1.Health");
 const server = new Server({ interceptors: [guard(verifier, policy)] });

@@ -12,7 +12,9 @@ import { refusalOf } from "../src/grpc/status.js";
 import { Policy } from "../src/policy/policy.js";
 import type { Refusal } from "../src/refusal.js";
 import { TestIssuer } from "../src/testing/index.js";
-import type { Verifier } from "../src/verify/verifier.js";
+import type { FetchedKeys } from "../src/keys/http.js";
+import { Verifier } from "../src/verify/verifier.js";
+import { pending } from "./support/issuing.js";
 import { startStock, type Stock } from "./support/stock.js";
 
 function bearer(token: string): { metadata: Metadata } {
@@ -97,6 +99,31 @@ describe("the guard of grpc-js", () => {
     assert.equal(stock.calls(), before_);
   });
 
+  test("a call that its client ends while its token is verified does not reach its handler", async () => {
+    const before_ = stock.calls();
+    const keys = pending<FetchedKeys>();
+    const slow = new Verifier({
+      issuer: issuer.issuer,
+      audience: "stock",
+      clock: issuer.clock,
+      keySource: { fetch: () => keys.promise },
+    });
+    const own = await startStock({ interceptors: [guard(slow, Policy.of(StockService))] });
+    const stream = own.client.watchItem({ name: "bolt" }, bearer(await issuer.token({ audiences: ["stock"] })));
+    const ended_ = once(stream, "error");
+    await own.client.listItems({});
+    stream.cancel();
+    await ended_;
+    // A call behind it on the same connection has been answered: so it has come, and is over.
+    await own.client.listItems({});
+    keys.resolve({ document: Buffer.from(issuer.jwks()) });
+    await slow.ready();
+    await issuer.clock.turn(0);
+    assert.deepEqual([own.calls(), own.watches.size, stock.calls()], [2, 0, before_]);
+    own.close();
+    await slow.close();
+  });
+
   test("a stream ends when its token has expired for longer than the grace, though its handler does nothing", async () => {
     const token = await issuer.token({ audiences: ["stock"], lifetime: 10 });
     const stream = stock.client.watchItem({ name: "bolt" }, bearer(token));
@@ -141,6 +168,7 @@ describe("the guard of grpc-js", () => {
     const before_ = issuer.clock.waiting;
     const stream = stock.client.watchItem({ name: "bolt" }, bearer(await issuer.token({ audiences: ["stock"] })));
     await once(stream, "data");
+    await issuer.clock.turn(0);
     assert.equal(issuer.clock.waiting, before_ + 1);
     const [call] = stock.watches;
     assert.ok(call);

@@ -32,8 +32,11 @@ export interface AttachOptions {
 
 /** What a client of grpc-js is made with. */
 export interface AttachedChannel {
+  /** The target, as it was given. */
   readonly target: string;
+  /** How the channel is encrypted; over TLS with the call credentials. */
   readonly credentials: ChannelCredentials;
+  /** The interceptor, and what keeps plaintext away from proxies. */
   readonly options: ClientOptions;
 }
 

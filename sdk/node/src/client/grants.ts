@@ -24,12 +24,15 @@ export interface Grant {
 
 /** A client by its secret. */
 export interface SecretCredentials {
+  /** The client's id, as `signet clients create` has told it. */
   readonly clientId: string;
+  /** Its secret. */
   readonly clientSecret: string;
 }
 
 /** A client by its private key (`private_key_jwt`, RFC 7523). */
 export interface PrivateKeyCredentials {
+  /** The client's id. */
   readonly clientId: string;
   /** The private key, which is registered with the client by its public part. */
   readonly privateKey: KeyObject | CryptoKey | JWK;
@@ -43,6 +46,7 @@ export interface PrivateKeyCredentials {
 
 /** A client by the certificate of its connection to Signet (mutual TLS). */
 export interface CertificateCredentials {
+  /** The client's id. */
   readonly clientId: string;
 }
 

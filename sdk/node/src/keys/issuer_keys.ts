@@ -216,7 +216,7 @@ export class IssuerKeys {
     } catch (error) {
       this.#ended = this.#begun;
       this.#failure = error;
-      if (!this.#closed.signal.aborted) tell(() => this.#hooks.keysFetched?.(false));
+      if (!this.#closed.signal.aborted) tell(() => this.#hooks.keysFetched?.(false, error));
       const doubled = Math.min(FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10), LAST_RETRY_MS);
       this.#failures += 1;
       return doubled * (0.5 + 0.5 * this.#clock.random());

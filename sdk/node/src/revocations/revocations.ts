@@ -113,7 +113,7 @@ export class Revocations implements RevocationSource {
       listener.state("connecting");
       const end = await this.#once(listener, source);
       if (isClosed()) return;
-      listener.state("down");
+      listener.state("down", end.refusal);
       await pause(listener.clock, this.#pauseAfter(end, listener.clock), signal);
     }
   }

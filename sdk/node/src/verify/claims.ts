@@ -23,8 +23,11 @@ export interface Claims {
   readonly scopes: readonly string[];
   /** The session that it belongs to, in lower case: every user's token has one, and no client's own. */
   readonly sid: string | undefined;
+  /** How the user logged in. */
   readonly amr: readonly string[];
+  /** When the user logged in. */
   readonly authTime: number | undefined;
+  /** Which level of assurance the login reached. */
   readonly acr: string | undefined;
   /** The roles at its audience; undefined if the token says nothing of roles. */
   readonly roles: readonly string[] | undefined;

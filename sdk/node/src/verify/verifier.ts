@@ -121,8 +121,8 @@ export class Verifier {
         begun: () => {
           this.#keys.refresh();
         },
-        state: (state) => {
-          tell(() => hooks.revocations?.(state));
+        state: (state, cause) => {
+          tell(() => hooks.revocations?.(state, cause));
         },
       });
     }
@@ -194,12 +194,12 @@ export class Verifier {
       }),
     );
     if (standing !== undefined) {
-      stops.push(
-        standing.watch(() => {
-          const refusal = standing.refusal(token.claims);
-          if (refusal !== undefined) finish(refusal);
-        }),
-      );
+      const look = (): void => {
+        const refusal = standing.refusal(token.claims);
+        if (refusal !== undefined) finish(refusal);
+      };
+      // Also at once: something may have been told since the call was admitted.
+      stops.push(standing.watch(look), this.#clock.schedule(0, look));
     }
     return stop;
   }
@@ -256,9 +256,11 @@ export class Verifier {
     const missing = judge(rule, claims, caller, audience);
     if (missing === undefined) return { caller, token: verified, audience };
     if (missing !== ASK) return missing;
-    return askRoles(this.#introspector, token, rule, claims).then((asked) =>
-      asked instanceof Refusal ? asked : { caller: asked, token: verified, audience },
-    );
+    return askRoles(this.#introspector, token, rule, claims).then((asked) => {
+      if (asked instanceof Refusal) return asked;
+      // Something may have been told meanwhile.
+      return this.#untimely(verified) ?? this.#standing?.refusal(claims) ?? { caller: asked, token: verified, audience };
+    });
   }
 
   #untimely({ claims }: VerifiedToken): Refusal | undefined {

@@ -1,13 +1,16 @@
-//! Owns how attributes and policies look in messages of the API, to whoever serves it and whoever calls it.
+//! Owns how attributes, audiences and policies look in messages of the API, to whoever serves it and whoever calls it.
 
 mod policies;
 
 use std::collections::BTreeMap;
 
 use crate::{
-    model::{AttributeType, AttributeValue, AttributeWriter, NamedAttributes},
+    model::{AttributeType, AttributeValue, AttributeWriter, NamedAttributes, TokenTyp},
     proto::identity::{
-        admin::v1::attribute::{Type, Writer},
+        admin::v1::{
+            attribute::{Type, Writer},
+            audience::TokenTyp as WireTokenTyp,
+        },
         v1::{
             self,
             attribute_value::{StringList, Value},
@@ -26,6 +29,9 @@ const TYPES: [(AttributeType, Type); 4] = [
 
 const WRITERS: [(AttributeWriter, Writer); 2] =
     [(AttributeWriter::Admin, Writer::Admin), (AttributeWriter::User, Writer::User)];
+
+const TOKEN_TYPS: [(TokenTyp, WireTokenTyp); 2] =
+    [(TokenTyp::AtJwt, WireTokenTyp::AtJwt), (TokenTyp::Jwt, WireTokenTyp::Jwt)];
 
 /// The attributes of a user, by their names.
 pub(crate) fn attributes(attributes: NamedAttributes) -> BTreeMap<String, v1::AttributeValue> {
@@ -72,12 +78,25 @@ pub(crate) fn read_attribute_writer(said: Writer) -> Option<AttributeWriter> {
     WRITERS.iter().find(|(_, known)| *known == said).map(|(writer, _)| *writer)
 }
 
+/// What tokens are called that are meant for an audience alone.
+pub(crate) fn token_typ(typ: TokenTyp) -> WireTokenTyp {
+    TOKEN_TYPS.iter().find(|(known, _)| *known == typ).map_or(WireTokenTyp::Unspecified, |(_, said)| *said)
+}
+
+/// The same; none if it is not said, or is one that this release does not know.
+pub(crate) fn read_token_typ(said: WireTokenTyp) -> Option<TokenTyp> {
+    TOKEN_TYPS.iter().find(|(_, known)| *known == said).map(|(typ, _)| *typ)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_type_and_every_writer_is_said_and_read() {
+        for typ in TokenTyp::ALL {
+            assert_eq!(read_token_typ(token_typ(*typ)), Some(*typ));
+        }
         for kind in AttributeType::ALL {
             assert_eq!(read_attribute_type(attribute_type(*kind)), Some(*kind));
         }

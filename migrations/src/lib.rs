@@ -33,6 +33,7 @@ mod m20261129_000028_session_ends;
 mod m20261129_000029_copies;
 mod m20261130_000030_policies;
 mod m20261130_000031_told_changes;
+mod m20261130_000032_token_typ;
 mod names;
 mod schema;
 mod table;
@@ -75,6 +76,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000029_copies::Migration),
             Box::new(m20261130_000030_policies::Migration),
             Box::new(m20261130_000031_told_changes::Migration),
+            Box::new(m20261130_000032_token_typ::Migration),
         ]
     }
 }

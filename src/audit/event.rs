@@ -102,6 +102,8 @@ named! {
         AudienceOwnerRemoved = "audience.owner_removed",
         /// An administrator set all owners of an audience at once.
         AudienceOwnersChanged = "audience.owners_changed",
+        /// An administrator changed what the tokens of an audience are called, and perhaps its owners, too.
+        AudienceUpdated = "audience.updated",
         /// An operator or an owner of the service pushed a version of its policy.
         PolicyPushed = "policy.pushed",
         /// An operator or an owner of the service activated a version of its policy: it is enforced.

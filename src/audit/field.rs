@@ -40,6 +40,8 @@ named! {
         ExpireTime = "expire_time",
         /// Who owns it.
         Owners = "owners",
+        /// What the tokens are called that are meant for it alone.
+        TokenTyp = "token_typ",
         /// Which set of a manifest it was.
         Set = "set",
         /// How many of its sessions there were, which ended.

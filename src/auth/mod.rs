@@ -72,4 +72,4 @@ pub use policy::{Policy, PolicyError};
 pub use resource_server::{ResourceServer, ResourceServerSettings, UntilExpiry};
 #[cfg(all(feature = "server", any(fuzzing, test)))]
 pub(crate) use verifier::fuzz as fuzz_access_token;
-pub use verifier::{VerifiedToken, Verifier, VerifierSettings};
+pub use verifier::{JwtTyp, VerifiedToken, Verifier, VerifierSettings};

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AuthLayer, Authenticator, FetchSettings, Policy, RemoteKeys, RemoteKeysError, Standing, Stands, Verifier,
-    VerifierSettings,
+    AuthLayer, Authenticator, FetchSettings, JwtTyp, Policy, RemoteKeys, RemoteKeysError, Standing, Stands,
+    Verifier, VerifierSettings,
 };
 use crate::{
     base::Clock,
@@ -80,6 +80,7 @@ impl ResourceServer {
         let audience = one_name(&audience)
             .map_err(|rule| RemoteKeysError::Setting { setting: "the audience", rule: rule.to_string() })?;
         let keys = Arc::new(RemoteKeys::start(&issuer, jwks_uri.as_deref(), refresh)?);
+        let token_typ_jwt = if token_typ_jwt { JwtTyp::ForItself } else { JwtTyp::None };
         let settings = VerifierSettings { issuer, audience, leeway, cache_size, token_typ_jwt };
         let verifier = Arc::new(Verifier::new(Arc::clone(&keys), Clock::system(), settings));
         let authenticator = Arc::new(Authenticator::new(verifier, UntilExpiry));

@@ -27,9 +27,21 @@ pub struct VerifierSettings {
     pub leeway: Duration,
     /// How many verified tokens are remembered, so that a token seen before costs no signature check.
     pub cache_size: usize,
-    /// Whether a token of `typ: JWT` is taken, too, if it is meant for one audience alone and that is not its client. Only for an
-    /// audience that asks Signet for such tokens: RFC 8725 section 3.11 says why not otherwise.
-    pub token_typ_jwt: bool,
+    /// Which tokens of `typ: JWT` are taken, too. Only those for an audience that asks Signet for them: RFC 8725 section 3.11 says why
+    /// no others.
+    pub token_typ_jwt: JwtTyp,
+}
+
+/// Of those tokens of `typ: JWT` that are meant for one audience alone, which is not their client, those that a verifier takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JwtTyp {
+    /// None.
+    #[default]
+    None,
+    /// Those for the verifier's own audience.
+    ForItself,
+    /// Those for any audience but the verifier's own. Whether that asks for them is for the [`Standing`](super::Standing) to say.
+    ForOthers,
 }
 
 /// Verifies access tokens, and remembers those it has verified.
@@ -246,8 +258,19 @@ impl<K: Keys> Verifier<K> {
 
     /// Which access token `header` says that it is of (RFC 9068 section 4), of those that are taken.
     fn typ(&self, header: &JoseHeader) -> Option<TokenTyp> {
-        let is_taken = |typ: TokenTyp| typ == TokenTyp::AtJwt || self.settings.token_typ_jwt;
+        let is_taken = |typ: TokenTyp| typ == TokenTyp::AtJwt || self.settings.token_typ_jwt != JwtTyp::None;
         TokenTyp::ALL.iter().copied().find(|typ| is_taken(*typ) && header.is_of_type(typ.name()))
+    }
+
+    /// Whether tokens of the type of `claims` are taken that are meant for their audiences.
+    fn takes_typ_of(&self, claims: &Claims) -> bool {
+        let is_own = claims.aud.contains(&self.settings.audience);
+        match (claims.typ, self.settings.token_typ_jwt) {
+            (TokenTyp::AtJwt, _) => true,
+            (TokenTyp::Jwt, JwtTyp::None) => false,
+            (TokenTyp::Jwt, JwtTyp::ForItself) => is_own,
+            (TokenTyp::Jwt, JwtTyp::ForOthers) => !is_own,
+        }
     }
 
     /// What the payload of a token says whose signature has been verified.
@@ -257,7 +280,7 @@ impl<K: Keys> Verifier<K> {
             Malformed::OtherJson => Error::TokenInvalid("it lacks required claims"),
         })?;
         claims.typ = self.typ(jws.header()).ok_or(ANOTHER_TYP)?;
-        if !claims.may_be_of_its_typ() {
+        if !claims.may_be_of_its_typ() || !self.takes_typ_of(&claims) {
             return Err(ANOTHER_TYP);
         }
         if claims.iss != self.settings.issuer {
@@ -334,7 +357,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             audience: "signet".to_owned(),
             leeway: Duration::from_mins(1),
             cache_size: 16,
-            token_typ_jwt: true,
+            token_typ_jwt: JwtTyp::ForItself,
         };
         let clock = Clock::manual(crate::base::Timestamp::from_micros(1_795_435_200_000_000));
         Verifier::new(OneKey(Arc::new(keys)), clock, settings)

@@ -121,7 +121,7 @@ mod tests {
 
     /// Commands that delete nothing and end nothing for good: they read or add, another command takes back what they do, or, of a password
     /// and a master key, the new one is the answer.
-    const OTHERS: [&str; 68] = [
+    const OTHERS: [&str; 70] = [
         "serve",
         "top",
         "doctor",
@@ -166,6 +166,8 @@ mod tests {
         "attributes update",
         "bindings list",
         "audiences list",
+        "audiences show",
+        "audiences update",
         "audiences add-owner",
         "audiences remove-owner",
         "access show",

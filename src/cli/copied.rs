@@ -12,7 +12,7 @@ type Looking = (&'static str, bool);
 
 /// The commands that change the database of the settings, without those that ask for themselves (`serve`, `copy`) or put another one in its
 /// place (`restore`). With them how they only look, if they can.
-const CHANGING: [(&[&str], Option<Looking>); 42] = [
+const CHANGING: [(&[&str], Option<Looking>); 43] = [
     (&["users", "create"], None),
     (&["users", "import"], Some(("dry_run", true))),
     (&["users", "update"], None),
@@ -44,6 +44,7 @@ const CHANGING: [(&[&str], Option<Looking>); 42] = [
     (&["attributes", "create"], None),
     (&["attributes", "update"], None),
     (&["attributes", "delete"], None),
+    (&["audiences", "update"], None),
     (&["audiences", "add-owner"], None),
     (&["audiences", "remove-owner"], None),
     (&["policy", "push"], None),
@@ -102,7 +103,7 @@ mod tests {
     use crate::cli::program;
 
     /// Commands that change nothing in the database of the settings, or have a way of their own.
-    const OTHERS: [&str; 34] = [
+    const OTHERS: [&str; 35] = [
         "policy lint",
         "policy list",
         "policy show",
@@ -128,6 +129,7 @@ mod tests {
         "attributes show",
         "bindings list",
         "audiences list",
+        "audiences show",
         "access show",
         "audit list",
         "export",

@@ -126,7 +126,7 @@ enum Command {
     /// Show who has which role.
     #[command(arg_required_else_help = false)]
     Bindings(Over<bindings::Command>),
-    /// Manage audiences: the services that tokens are meant for, and who owns them.
+    /// Manage audiences: the services that tokens are meant for, who owns them, and what their tokens are called.
     #[command(arg_required_else_help = false)]
     Audiences(Over<audiences::Command>),
     /// Show what somebody may do, and why.

@@ -284,6 +284,7 @@ impl Config {
         PermissionSettings {
             cache_size: self.tokens.standing_cache_size,
             cache_max_age: self.tokens.standing_cache_max_age,
+            clock_leeway: self.tokens.clock_leeway,
         }
     }
 

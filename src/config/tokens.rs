@@ -6,7 +6,7 @@ use clap::{Args, builder::RangedU64ValueParser, value_parser};
 
 use super::{ConfigError, duration, duration_in_millis};
 use crate::{
-    auth::{VerifierSettings, issuer_identifier},
+    auth::{JwtTyp, VerifierSettings, issuer_identifier},
     identity::{keyring::KeySettings, sessions::RefreshSettings, tokens::TokenSettings},
     model::{NameSet, SigningAlg, name_set::one_name},
 };
@@ -173,7 +173,7 @@ impl TokenConfig {
             leeway: self.clock_leeway,
             cache_size: self.token_cache_size,
             // Where their audience asks for them, which is looked up.
-            token_typ_jwt: true,
+            token_typ_jwt: JwtTyp::ForOthers,
         }
     }
 }

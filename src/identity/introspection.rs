@@ -118,7 +118,8 @@ impl Introspection {
         };
         let Stands { found, left } = match self.standing.check(&claims).await {
             Ok(stands) => stands,
-            Err(Error::TokenRevoked) => return Ok(None),
+            // Of another type than its audience asks for, or what it stands for has ended.
+            Err(Error::TokenInvalid(_) | Error::TokenRevoked) => return Ok(None),
             Err(error) => return Err(error),
         };
         let user = found.as_ref().and_then(|found| found.user());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Clients, Keyring, RefreshToken, Sessions,
+    Clients, GoodStanding, Keyring, RefreshToken, Sessions,
     clients::{ClientAuthentication, ClientSlot},
 };
 use crate::{
@@ -17,17 +17,19 @@ pub struct Revocation {
     verifier: Arc<Verifier<Arc<Keyring>>>,
     clients: Arc<Clients>,
     sessions: Arc<Sessions>,
+    standing: GoodStanding,
 }
 
 impl Revocation {
-    /// Believes `verifier` and `clients`, and ends the sessions in `sessions`.
+    /// Believes `verifier`, `clients` and `standing`, and ends the sessions in `sessions`.
     #[must_use]
     pub const fn new(
         verifier: Arc<Verifier<Arc<Keyring>>>,
         clients: Arc<Clients>,
         sessions: Arc<Sessions>,
+        standing: GoodStanding,
     ) -> Self {
-        Self { verifier, clients, sessions }
+        Self { verifier, clients, sessions, standing }
     }
 
     /// Ends the session that `token` belongs to, an access or a refresh token of the client that asks, from `origin`, with
@@ -83,6 +85,11 @@ impl Revocation {
             Err(Error::TokenInvalid(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
+        match self.standing.must_count(&claims).await {
+            Ok(()) => {}
+            Err(Error::TokenInvalid(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        }
         match claims.subject() {
             Subject::User(user, session) => Ok(Some((user, session, claims.client_id.clone()))),
             Subject::Client(_) => Err(Error::UnsupportedTokenType),

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     auth::{Caller, Standing, Stands},
     model::{
-        Claims, Client, ClientId, ClientKind, Error, NameSet, Session, SessionId, Subject, User, UserId,
+        Claims, Client, ClientId, ClientKind, Error, NameSet, Session, SessionId, Subject, TokenTyp, User,
+        UserId,
     },
 };
 
@@ -125,6 +126,19 @@ impl GoodStanding {
         Ok(Stands { found: Some(Arc::new(Recognised { user, held })), left })
     }
 
+    /// Succeeds if the type of a token counts, whose claims these are and which has been verified.
+    ///
+    /// # Errors
+    /// [`Error::TokenInvalid`] for a `JWT` of an audience that does not ask for it; [`Error::Unavailable`] or [`Error::Internal`], with the
+    /// cause.
+    pub(super) async fn must_count(&self, claims: &Claims) -> Result<(), Error> {
+        // Seldom needed: what it takes is not carried along by every call.
+        if claims.typ == TokenTyp::AtJwt || Box::pin(self.permissions.counts_as(claims)).await? {
+            return Ok(());
+        }
+        Err(Error::TokenInvalid("its `typ` is not `at+jwt`"))
+    }
+
     async fn active_user(&self, id: UserId) -> Result<Option<Arc<User>>, Error> {
         Ok(self.accounts.user(id).await?.filter(|user| user.is_active))
     }
@@ -142,6 +156,7 @@ impl Standing for GoodStanding {
     type Found = Recognised;
 
     async fn check(&self, claims: &Claims) -> Result<Stands<Recognised>, Error> {
+        self.must_count(claims).await?;
         let stands = match claims.subject() {
             Subject::User(user, session) => self.check_user(user, session, claims).await?,
             Subject::Client(id) => self.check_client(id, claims).await?,

@@ -134,7 +134,7 @@ impl Tokens {
             attributes_omitted: false,
             roles_omitted: false,
             groups_omitted: false,
-            typ: TokenTyp::AtJwt,
+            typ: given.typ,
         };
         let scope = claims.scope.clone();
         Ok(IssuedToken { access_token: self.sign(claims)?, expires_in, scope })

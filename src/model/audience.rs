@@ -1,9 +1,11 @@
 //! Owns what an audience is: a service that tokens are meant for, by the name that stands in their `aud`.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use uuid::Uuid;
 
-use super::{Etag, FieldReason, NameSet, Principal, RuleViolation, name_set::is_name};
+use super::{ClientId, Etag, FieldReason, NameSet, Principal, RuleViolation, TokenTyp, name_set::is_name};
 use crate::base::Timestamp;
 
 /// The longest name in bytes: what every database can have in an index.
@@ -23,6 +25,8 @@ pub struct OwnedAudience {
     pub name: AudienceName,
     /// Its owners, in the order in which they were added.
     pub owners: Vec<Principal>,
+    /// What the tokens are called that are meant for it alone.
+    pub token_typ: TokenTyp,
     /// When it came to be known.
     pub create_time: Timestamp,
 }
@@ -33,7 +37,45 @@ impl OwnedAudience {
     pub fn etag(&self) -> Etag {
         let owners: Vec<_> =
             self.owners.iter().map(|owner| format!("{} {}", owner.kind(), owner.id())).collect();
-        Etag::of(std::iter::once(self.name.as_str()).chain(owners.iter().map(String::as_str)))
+        // As the release before has it where there is nothing to say.
+        let typ = Some(self.token_typ.name()).filter(|_| self.token_typ != TokenTyp::default());
+        Etag::of(std::iter::once(self.name.as_str()).chain(owners.iter().map(String::as_str)).chain(typ))
+    }
+}
+
+/// What of an audience becomes another.
+#[derive(Clone, Debug, Default)]
+pub struct AudienceChange {
+    /// Its owners, if they do.
+    pub owners: Option<Vec<Principal>>,
+    /// What the tokens are called that are meant for it alone, if that does.
+    pub token_typ: Option<TokenTyp>,
+}
+
+impl AudienceChange {
+    /// What it makes of `old`.
+    #[must_use]
+    pub fn of(&self, old: &OwnedAudience) -> OwnedAudience {
+        let owners = self.owners.as_ref().unwrap_or(&old.owners).clone();
+        OwnedAudience { owners, token_typ: self.token_typ.unwrap_or(old.token_typ), ..old.clone() }
+    }
+}
+
+/// What of the types of tokens holds at an audience.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskedTyp {
+    /// What the tokens are called that are issued now for it alone.
+    pub now: TokenTyp,
+    /// When it last ceased to ask for `JWT`, if it has.
+    pub jwt_until: Option<Timestamp>,
+}
+
+impl AskedTyp {
+    /// Whether a token of `JWT` counts that was issued at `time`: one that was issued as its audience then asked for goes on until it
+    /// expires. Others may have heard `late` that it asks for them no longer.
+    #[must_use]
+    pub fn takes_jwt_of(self, time: Timestamp, late: Duration) -> bool {
+        self.now == TokenTyp::Jwt || self.jwt_until.is_some_and(|until| time <= until.after(late))
     }
 }
 
@@ -92,6 +134,25 @@ impl AudienceName {
         self.0 == Self::SIGNET
     }
 
+    /// Succeeds if the tokens that are meant for it alone may be called `typ`. With `JWT` they would be told from no other JWT: so not
+    /// those of the service itself, and not those for what is, or may come to be, the id of a client. An ID token is meant for that.
+    ///
+    /// # Errors
+    /// The rule that `typ` breaks.
+    pub fn may_ask_for(&self, typ: TokenTyp) -> Result<(), RuleViolation> {
+        let refused = |rule: &str| Err(RuleViolation::new(FieldReason::Malformed, rule));
+        match typ {
+            TokenTyp::Jwt if self.is_signet() => {
+                refused("must be `at+jwt` for Signet itself, which takes no other token")
+            }
+            // However it is written: as one, it would be read.
+            TokenTyp::Jwt if Uuid::try_parse(&self.0).is_ok() || ClientId::parse(&self.0).is_some() => {
+                refused("must be `at+jwt` for an audience whose name has the form of a client's id")
+            }
+            TokenTyp::AtJwt | TokenTyp::Jwt => Ok(()),
+        }
+    }
+
     /// By which the feed names what belongs to it: of names that differ it differs, too, but for a chance that nobody has.
     #[must_use]
     pub fn key(&self) -> Uuid {
@@ -118,6 +179,37 @@ mod tests {
         assert!(AudienceName::of("signet", &NameSet::parse("signet").unwrap()).is_signet());
         let another = AudienceName::of("signet", &own);
         assert!(!another.is_signet() && AudienceName::parse(another.as_str()).is_err(), "no row is its");
+    }
+
+    #[test]
+    fn neither_the_service_itself_nor_what_may_be_a_client_asks_for_jwt() {
+        let may = |name: &str, typ| AudienceName::parse(name).unwrap().may_ask_for(typ).is_ok();
+        let id = "01900000-0000-7000-8000-00000000000a";
+        for (name, good) in [
+            ("stock", true),
+            ("https://api.example/stock", true),
+            ("signet", false),
+            (id, false),
+            (&id.to_uppercase(), false),
+            (&id.replace('-', ""), false),
+            (&format!("{{{id}}}"), false),
+            (&format!("urn:uuid:{id}"), false),
+            ("00000000-0000-7000-8000-000000000001", false),
+        ] {
+            assert_eq!((may(name, TokenTyp::Jwt), may(name, TokenTyp::AtJwt)), (good, true), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_counts_while_its_audience_asks_for_it_and_if_it_was_issued_when_it_did() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let late = Duration::from_secs(10);
+        let takes = |now, until: Option<i64>, time| {
+            AskedTyp { now, jwt_until: until.map(at) }.takes_jwt_of(at(time), late)
+        };
+        assert!(takes(TokenTyp::Jwt, None, 100) && takes(TokenTyp::Jwt, Some(50), 100));
+        assert!(!takes(TokenTyp::AtJwt, None, 100));
+        assert!(takes(TokenTyp::AtJwt, Some(90), 100) && !takes(TokenTyp::AtJwt, Some(89), 100));
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub use self::{
         AttributeDeclaration, AttributeEdit, AttributeName, AttributeSource, AttributeType, AttributeUses,
         AttributeWriter, Declarations,
     },
-    audience::{AudienceName, OwnedAudience},
+    audience::{AskedTyp, AudienceChange, AudienceName, OwnedAudience},
     authentication::Authentication,
     authority::{Authority, Rights},
     binding::{Binding, Grant, Principal},

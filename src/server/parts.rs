@@ -125,7 +125,7 @@ impl Parts {
         watch_caches(&metrics, &verifier, &accounts, &sessions, &clients, &permissions);
         watch_strangers(&metrics, store.for_strangers().tally());
         watch_database(&metrics, &store);
-        let revocation = revocation(&verifier, &clients, &sessions);
+        let revocation = revocation(&verifier, &clients, &sessions, &standing);
         let authenticator = Arc::new(Authenticator::new(verifier, standing));
         watch(&metrics, &clock, &changes, &keyring);
         let telling = Telling::start(config, &keyring, &clock, store.entropy(), &metrics).await?;
@@ -250,8 +250,10 @@ fn revocation(
     verifier: &Arc<Verifier<Arc<Keyring>>>,
     clients: &Arc<Clients>,
     sessions: &Arc<Sessions>,
+    standing: &GoodStanding,
 ) -> Arc<Revocation> {
-    Arc::new(Revocation::new(Arc::clone(verifier), Arc::clone(clients), Arc::clone(sessions)))
+    let (verifier, clients, sessions) = (Arc::clone(verifier), Arc::clone(clients), Arc::clone(sessions));
+    Arc::new(Revocation::new(verifier, clients, sessions, standing.clone()))
 }
 
 /// What tells what tokens are worth.

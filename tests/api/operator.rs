@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use signet::{
     audit::{Entry, Event},
     base::Timestamp,
-    model::{Authority, NameSet, SessionLifetime, Subject, UserId},
+    model::{Authority, Error, NameSet, OwnedAudience, Principal, SessionLifetime, Subject, UserId},
     store::{AdminChange, Applied, SessionsOf, Store},
 };
 
@@ -36,4 +36,11 @@ pub(crate) fn applied<T>(applied: Applied<T>) -> T {
         Applied::Now(value) => value,
         Applied::Before(id) => panic!("{id} was changed by the same request before"),
     }
+}
+
+/// What gives an audience the owners that `make` makes of those that it has.
+pub(crate) fn owned(
+    make: impl Fn(&[Principal]) -> Vec<Principal>,
+) -> impl Fn(&OwnedAudience) -> Result<OwnedAudience, Error> {
+    move |old| Ok(OwnedAudience { owners: make(&old.owners), ..old.clone() })
 }

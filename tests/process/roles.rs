@@ -236,6 +236,39 @@ async fn lists_are_read_page_by_page_and_by_what_is_known() {
 }
 
 #[tokio::test]
+async fn an_audience_asks_for_what_its_tokens_are_called() {
+    let place = Place::migrated().await;
+    place.done("roles create picker --audience stock --scope stock.pick").await;
+    let shown = place.done("audiences show stock").await.stdout;
+    assert!(shown.starts_with("name:      stock\ntoken typ: at+jwt\nowners:    -\ncreated:   "), "{shown}");
+    let updated = place.done("audiences update stock --token-typ JWT --json").await.object();
+    assert_eq!((&updated["name"], &updated["token_typ"]), (&json!("stock"), &json!("JWT")));
+    assert_eq!(place.done("audiences show stock --json").await.object(), updated);
+    let listed = place.done("audiences list").await.stdout;
+    assert!(listed.lines().any(|line| line.contains("  stock ") && line.contains("  JWT     -")), "{listed}");
+
+    place.done("export -f exported.yaml").await;
+    assert!(place.done("apply -f exported.yaml --dry-run").await.stdout.contains("Nothing is to be changed"));
+    place.done("audiences update stock --token-typ at+jwt").await;
+    let applied = place.done("apply -f exported.yaml --yes").await.stdout;
+    assert!(applied.contains("~ audience `stock`\n    token_typ: at+jwt -> JWT"), "{applied}");
+    place.done("audiences update stock --token-typ=at+jwt --quiet").await;
+
+    let event = "audit list --event audience.updated --json";
+    let told = place.done(event).await.objects();
+    assert_eq!(told.len(), 4, "{told:?}");
+    let refused = place.run(&["audiences", "update", "signet", "--token-typ", "JWT"]).await;
+    let only = "the token_typ must be `at+jwt` for Signet itself, which takes no other token";
+    assert_eq!(refused.failed(2), only);
+    assert_eq!(
+        place.refused("audiences update nowhere --token-typ JWT").await,
+        "there is no audience `nowhere`: the first role or client that names it makes it"
+    );
+    let refused = place.run(&["audiences", "update", "stock", "--token-typ", "jws"]).await;
+    assert!(refused.failed(2).contains("at+jwt, JWT"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_client_is_changed_without_ending_anything() {
     let place = Place::migrated().await;
     let made =

@@ -3,7 +3,7 @@
 use prost_types::FieldMask;
 use tokio::sync::Mutex;
 
-use super::{Command, Owner, audience, heading, list_one, tell};
+use super::{Command, Owner, heading, list_one, show_one, tell};
 use crate::{
     cli::{
         Failure, Output,
@@ -14,6 +14,7 @@ use crate::{
     proto::identity::admin::v1::{
         self as wire, GetAudienceRequest, ListAudiencesRequest, UpdateAudienceRequest,
     },
+    wire::{read_token_typ, token_typ},
 };
 
 pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Result<(), Failure> {
@@ -27,38 +28,73 @@ pub(super) async fn run(command: Command, remote: &Remote, output: Output) -> Re
             };
             let names = Mutex::new(Names::default());
             let show = async |audience: wire::Audience| {
-                let mut owners = Vec::with_capacity(audience.owners.len());
-                for owner in &audience.owners {
-                    let principal = read::principal(Some(owner), String::new())?.principal;
-                    let name = names.lock().await.of(principal, remote).await?;
-                    owners.push(NamedPrincipal { principal, name });
-                }
-                let owned = OwnedAudience {
-                    name: AudienceName::from_stored(audience.name),
-                    owners: owners.iter().map(|owner| owner.principal).collect(),
-                    create_time: read::time(audience.create_time),
-                };
+                let (owned, owners) = named(audience, &names, remote).await?;
                 list_one(&owned, &owners, output)
             };
             each(limit, || heading(output), read, show).await
+        }
+        Command::Show(which) => {
+            let found = find(&which.name()?, remote).await?;
+            let (owned, owners) = named(found, &Mutex::default(), remote).await?;
+            show_one(&owned, &owners, output)
+        }
+        Command::Update(update) => {
+            let audience = Some(wire::Audience {
+                name: update.which.name()?.as_str().to_owned(),
+                token_typ: token_typ(update.typ()).into(),
+                ..wire::Audience::default()
+            });
+            let update_mask = Some(FieldMask { paths: vec!["token_typ".to_owned()] });
+            let request = UpdateAudienceRequest { audience, update_mask, ..UpdateAudienceRequest::default() };
+            let updated = answered(remote.roles().update_audience(request).await)?;
+            let updated = updated.audience.unwrap_or_default();
+            let (owned, owners) = named(updated, &Mutex::default(), remote).await?;
+            show_one(&owned, &owners, output)
         }
         Command::AddOwner(owner) => change(owner, true, remote, output).await,
         Command::RemoveOwner(owner) => change(owner, false, remote, output).await,
     }
 }
 
+/// The audience `name`.
+async fn find(name: &AudienceName, remote: &Remote) -> Result<wire::Audience, Failure> {
+    let request = GetAudienceRequest { name: name.as_str().to_owned() };
+    Ok(answered(remote.roles().get_audience(request).await)?.audience.unwrap_or_default())
+}
+
+/// `audience`, and what its owners are called.
+async fn named(
+    audience: wire::Audience,
+    names: &Mutex<Names>,
+    remote: &Remote,
+) -> Result<(OwnedAudience, Vec<NamedPrincipal>), Failure> {
+    let mut owners = Vec::with_capacity(audience.owners.len());
+    for owner in &audience.owners {
+        let principal = read::principal(Some(owner), String::new())?.principal;
+        let name = names.lock().await.of(principal, remote).await?;
+        owners.push(NamedPrincipal { principal, name });
+    }
+    let owned = OwnedAudience {
+        // A server of the release before says nothing of it.
+        token_typ: read_token_typ(audience.token_typ()).unwrap_or_default(),
+        name: AudienceName::from_stored(audience.name),
+        owners: owners.iter().map(|owner| owner.principal).collect(),
+        create_time: read::time(audience.create_time),
+    };
+    Ok((owned, owners))
+}
+
 /// Adds an owner, or takes one away. The audience's etag goes with it: what somebody else has changed meanwhile is not undone.
 async fn change(
-    Owner { of, who }: Owner,
+    Owner { which, who }: Owner,
     owns: bool,
     remote: &Remote,
     output: Output,
 ) -> Result<(), Failure> {
-    let name = audience(&of)?;
+    let name = which.name()?;
     let (who, called) = remote.principal(&who.into()).await?;
     let owner = read::principal(Some(&who), called)?;
-    let request = GetAudienceRequest { name: name.as_str().to_owned() };
-    let mut found = answered(remote.roles().get_audience(request).await)?.audience.unwrap_or_default();
+    let mut found = find(&name, remote).await?;
     // By what they are: the built-in client is written in two ways.
     let is_owner = |other: &wire::Principal| {
         read::principal(Some(other), String::new()).is_ok_and(|other| other.principal == owner.principal)

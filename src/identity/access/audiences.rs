@@ -1,10 +1,10 @@
-//! Owns changing the owners of audiences.
+//! Owns changing audiences: who owns them, and what the tokens are called that are meant for one alone.
 
 use super::{AccessRegistry, NamedPrincipal, PrincipalRef};
 use crate::{
     audit::{Entry, Event, Field},
     identity::Administrator,
-    model::{AudienceName, Error, OwnedAudience, Principal},
+    model::{AudienceChange, AudienceName, Error, OwnedAudience, Principal},
     store::Applied,
 };
 
@@ -27,7 +27,7 @@ impl AccessRegistry {
             let is_another = |one: &&Principal| **one != owner.principal;
             Ok(owners.iter().filter(is_another).copied().chain([owner.principal]).collect())
         };
-        self.change_owners(name, None, add, entry, by).await?;
+        self.change_audience(name, None, owners_by(add), entry, by).await?;
         Ok(owner)
     }
 
@@ -53,31 +53,32 @@ impl AccessRegistry {
                 Err(Error::OwnerNotFound { who, audience })
             }
         };
-        self.change_owners(name, None, remove, entry, by).await?;
+        self.change_audience(name, None, owners_by(remove), entry, by).await?;
         Ok(owner)
     }
 
-    /// Makes `owners` the owners of the audience `name`, whose etag must be `etag` if one is said. Returns it as it is then.
+    /// Makes of the audience `name`, whose etag must be `etag` if one is said, what `change` says. Returns it as it is then.
     ///
     /// # Errors
     /// [`Error::AudienceNotFound`], [`Error::UserNotFound`], [`Error::GroupNotFound`], [`Error::ClientNotFound`], [`Error::LimitReached`],
-    /// [`Error::EtagMismatch`]; why whoever changes it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
-    pub async fn set_owners(
+    /// [`Error::EtagMismatch`]; [`Error::InvalidFields`] for a type of tokens that it may not ask for; why whoever changes it may not;
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn update_audience(
         &self,
         name: &AudienceName,
         etag: Option<&str>,
-        owners: &[Principal],
+        change: &AudienceChange,
         by: &Administrator,
     ) -> Result<OwnedAudience, Error> {
-        let entry = Event::AudienceOwnersChanged.done().audience(name.as_str());
-        self.change_owners(name, etag, |_| Ok(owners.to_vec()), entry, by).await
+        let entry = event_of(change).done().audience(name.as_str());
+        self.change_audience(name, etag, |old| Ok(change.of(old)), entry, by).await
     }
 
-    async fn change_owners(
+    async fn change_audience(
         &self,
         name: &AudienceName,
         etag: Option<&str>,
-        make: impl Fn(&[Principal]) -> Result<Vec<Principal>, Error>,
+        make: impl Fn(&OwnedAudience) -> Result<OwnedAudience, Error>,
         entry: Entry,
         by: &Administrator,
     ) -> Result<OwnedAudience, Error> {
@@ -86,11 +87,31 @@ impl AccessRegistry {
         let change = by.change(&entry, self.clock.now());
         let updated = self.store.update_audience(name, etag, make, change).await;
         let changed = |(old, new): &(OwnedAudience, OwnedAudience)| {
-            (old.owners != new.owners).then(|| vec![Field::Owners])
+            let fields = [
+                (old.owners != new.owners).then_some(Field::Owners),
+                (old.token_typ != new.token_typ).then_some(Field::TokenTyp),
+            ];
+            let fields: Vec<_> = fields.into_iter().flatten().collect();
+            (!fields.is_empty()).then_some(fields)
         };
         match by.settled(pending, updated, changed)? {
             Applied::Now((_, audience)) => Ok(audience),
             Applied::Before(_) => self.directory.audience(name).await,
         }
     }
+}
+
+/// Which event `change` is.
+pub(in crate::identity) const fn event_of(change: &AudienceChange) -> Event {
+    match change.token_typ {
+        Some(_) => Event::AudienceUpdated,
+        None => Event::AudienceOwnersChanged,
+    }
+}
+
+/// An audience with the owners that `make` makes of those that it has.
+fn owners_by(
+    make: impl Fn(&[Principal]) -> Result<Vec<Principal>, Error>,
+) -> impl Fn(&OwnedAudience) -> Result<OwnedAudience, Error> {
+    move |old| Ok(OwnedAudience { owners: make(&old.owners)?, ..old.clone() })
 }

@@ -273,6 +273,14 @@ impl AccessDirectory {
         Ok(listed)
     }
 
+    /// The owners of `audience` with their names.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn owners(&self, audience: &OwnedAudience) -> Result<Vec<NamedPrincipal>, Error> {
+        self.named(&audience.owners).await
+    }
+
     /// Each of `principals` with its name; with its id, if it was deleted meanwhile.
     async fn named(&self, principals: &[Principal]) -> Result<Vec<NamedPrincipal>, Error> {
         if principals.is_empty() {

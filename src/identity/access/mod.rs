@@ -1,4 +1,4 @@
-//! Owns administering roles, groups, bindings, and the owners of audiences.
+//! Owns administering roles, groups, bindings and audiences.
 
 mod audiences;
 mod bindings;
@@ -13,6 +13,7 @@ mod ways;
 
 // Values that the store fills: whoever lists bindings gets them from here, and does not import the store.
 pub use crate::store::{BindingFilter, Bound};
+pub(super) use audiences::event_of;
 pub use directory::{AccessDirectory, ListedBinding};
 pub use ends::BindingEnds;
 pub use holder::{GroupRef, NamedPrincipal, PrincipalRef, RoleRef};

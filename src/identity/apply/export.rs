@@ -15,7 +15,7 @@ use super::{
 use crate::{
     model::{
         AttributeDeclaration, AudienceName, CertificateSubject, Client, ClientKind, Error, Group, GroupName,
-        Principal, Role, UserId,
+        OwnedAudience, Principal, Role, TokenTyp, UserId,
     },
     store::{BATCH, BindingFilter},
 };
@@ -69,8 +69,8 @@ async fn all<T, Id, Reading: Future<Output = Result<Vec<T>, Error>>>(
 }
 
 impl Manifests {
-    /// Attributes, clients, owned audiences, roles, groups and bindings, as a manifest of the set `set`: neither secrets, which nobody can
-    /// read, nor what is built in or has ended.
+    /// Attributes, clients, audiences that are owned or ask for another type of tokens, roles, groups and bindings, as a manifest of the
+    /// set `set`: neither secrets, which nobody can read, nor what is built in or has ended.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
@@ -103,11 +103,14 @@ impl Manifests {
         let subjects = bindings.iter().map(|(binding, _)| binding.subject);
         let names = store.names_of(&owners.chain(subjects).collect::<Vec<_>>()).await?;
         let who = |principal: Principal| who(principal, &names);
-        let audience_item = |name: AudienceName, owners: &[Principal]| AudienceItem {
-            name,
-            owners: owners.iter().copied().filter_map(who).collect(),
+        let audience_item = |audience: OwnedAudience| AudienceItem {
+            owners: audience.owners.iter().copied().filter_map(who).collect(),
+            name: audience.name,
+            token_typ: audience.token_typ,
         };
-        let owned = audiences.into_iter().filter(|audience| !audience.owners.is_empty());
+        let is_said = |audience: &OwnedAudience| {
+            !audience.owners.is_empty() || audience.token_typ != TokenTyp::default()
+        };
         let binding_item = |(binding, role): &(crate::model::Binding, Role)| {
             let WhoItem { user, group, client } = who(binding.subject)?;
             let (audience, expire_time) = (of(role), binding.expire_time);
@@ -120,7 +123,7 @@ impl Manifests {
         Ok(Manifest {
             set,
             attributes: attributes.into_iter().map(attribute_item).collect(),
-            audiences: owned.map(|audience| audience_item(audience.name, &audience.owners)).collect(),
+            audiences: audiences.into_iter().filter(is_said).map(audience_item).collect(),
             clients: clients.iter().map(client_item).collect(),
             roles: roles.into_iter().filter(|role| !role.is_built_in()).map(role_item).collect(),
             groups: group_items,

@@ -16,7 +16,7 @@ use crate::{
     base::Timestamp,
     model::{
         AttributeName, AttributeType, AttributeWriter, AudienceName, Description, DnsName, GroupName,
-        NameSet, RoleName, SpiffeId,
+        NameSet, RoleName, SpiffeId, TokenTyp,
     },
 };
 
@@ -93,6 +93,10 @@ pub struct AudienceItem {
     /// Who decides on its roles: these, and nobody else.
     #[serde(default)]
     pub owners: Vec<WhoItem>,
+    /// What tokens are called that are meant for it alone: `at+jwt` (if nothing is said), or `JWT`, for verifiers that take nothing else.
+    #[serde(with = "text", default, skip_serializing_if = "is_at_jwt")]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = super::schema::names(TokenTyp::ALL, TokenTyp::name))))]
+    pub token_typ: TokenTyp,
 }
 
 /// A client.
@@ -309,6 +313,11 @@ impl fmt::Display for SecretRef {
 
 const fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_at_jwt(typ: &TokenTyp) -> bool {
+    *typ == TokenTyp::AtJwt
 }
 
 const fn text_values() -> AttributeType {

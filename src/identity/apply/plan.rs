@@ -229,7 +229,7 @@ impl Plan {
             }
             Step::AddMember(_, user) | Step::RemoveMember(_, user) => user.to_string(),
             Step::Bind(binding) => of_user(&binding.subject).unwrap_or_default(),
-            Step::SetOwners(_, owners) => owners.iter().filter_map(of_user).collect(),
+            Step::UpdateAudience(_, change) => change.owners.iter().flatten().filter_map(of_user).collect(),
             _ => String::new(),
         }
     }

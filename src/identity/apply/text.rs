@@ -8,7 +8,7 @@ use crate::{
     base::Timestamp,
     model::{
         AttributeName, AttributeType, AttributeWriter, AudienceName, Description, DnsName, GroupName,
-        RoleName, SpiffeId,
+        RoleName, SpiffeId, TokenTyp,
     },
 };
 
@@ -53,7 +53,7 @@ macro_rules! by_name {
     )+};
 }
 
-by_name!(AttributeType, AttributeWriter);
+by_name!(AttributeType, AttributeWriter, TokenTyp);
 
 /// That `said` is none of the `known` names, and which is meant if one is near; otherwise, which there are.
 pub(super) fn none_of<'a>(said: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {

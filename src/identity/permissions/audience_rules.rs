@@ -116,6 +116,7 @@ impl AudienceRules {
             .collect();
         if !missing.is_empty() {
             let everyone = store.everyone(&missing).await?;
+            let typs = store.token_typs(&missing).await?;
             let mut known = if needs_known { store.known_scopes(&missing).await? } else { HashMap::new() };
             for (name, slot) in names.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
                 let of_everyone = everyone.iter().find(|role| role.audience == *name);
@@ -124,6 +125,7 @@ impl AudienceRules {
                     is_signet: name.is_signet(),
                     everyone: of_everyone.unwrap_or_default(),
                     known: known.remove(name).unwrap_or_default(),
+                    typ: typs.get(name).copied().unwrap_or_default(),
                 };
                 let fresh = Remembered { rule: Arc::new(rule), read: now, has_known: needs_known };
                 self.remembered.insert(name.clone(), fresh.clone());
@@ -135,6 +137,11 @@ impl AudienceRules {
         let roles = found.iter().map(|found| found.read.roles).min().unwrap_or(now.roles);
         let of_names = names.into_iter().zip(found.into_iter().map(|found| found.rule)).collect();
         Ok(Rules { rules: of_names, read: RulesReading { begun, roles } })
+    }
+
+    /// Has the rules of `name` read anew when they are asked for next.
+    pub(super) fn forget(&self, name: &AudienceName) {
+        self.remembered.remove(name);
     }
 
     /// To be called when any of them may have changed unheard.

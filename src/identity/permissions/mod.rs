@@ -16,7 +16,7 @@ use crate::{
     changes::{Known, RowCache, Turns, Watermark},
     model::{
         AdminScope, Audience, AudienceName, Claims, Client, ClientId, Error, Grant, NameSet, NamedAttributes,
-        RoleId, UserId,
+        RoleId, TokenTyp, UserId,
     },
     store::{HeldGrants, Store},
 };
@@ -52,6 +52,8 @@ pub struct Permissions {
     /// The service's own audience.
     own: NameSet,
     max_age: Duration,
+    /// How long after a change, by its clock, another process may still issue tokens as of before.
+    late: Duration,
     watermark: Arc<Watermark>,
     held: RowCache<Uuid, HeldRoles>,
     /// Of calls at once of one user one reads its roles.
@@ -69,6 +71,8 @@ pub struct PermissionSettings {
     pub cache_size: usize,
     /// For how long: how long a change by another process may stay unseen.
     pub cache_max_age: Duration,
+    /// How far the clocks of two processes may be apart.
+    pub clock_leeway: Duration,
 }
 
 /// The scopes and names of roles that a token gets.
@@ -82,6 +86,8 @@ pub(crate) struct Given {
     pub(crate) names: RoleNames,
     /// What it says of the attributes of its user.
     pub(crate) attributes: NamedAttributes,
+    /// What its header calls it.
+    pub(crate) typ: TokenTyp,
 }
 
 /// Whom a token is for: what decides what it is given.
@@ -103,13 +109,14 @@ impl Permissions {
         clock: Clock,
         watermark: Arc<Watermark>,
     ) -> Self {
-        let PermissionSettings { cache_size, cache_max_age: max_age } = settings;
+        let PermissionSettings { cache_size, cache_max_age: max_age, clock_leeway } = settings;
         let held = RowCache::new(cache_size, max_age, clock.clone(), Arc::clone(&watermark));
         Self {
             store,
             clock,
             own,
             max_age,
+            late: max_age + clock_leeway,
             watermark,
             held,
             readings: Turns::default(),
@@ -192,6 +199,27 @@ impl Permissions {
         held.keep(&shown, Kept::new(&rules, until, left.clone()));
         self.held.reweigh(held.id(), held, held.weight());
         Ok(left)
+    }
+
+    /// Whether the type of a token counts, whose claims these are and which has been verified: `JWT` does where its audience asks for
+    /// it, or did when it was issued. The service itself never does.
+    pub(crate) async fn counts_as(&self, claims: &Claims) -> Result<bool, Error> {
+        if claims.typ == TokenTyp::AtJwt {
+            return Ok(true);
+        }
+        let [only] = claims.aud.names() else { return Ok(false) };
+        if self.takes_jwt(only, claims.iat).await? {
+            return Ok(true);
+        }
+        // Another process may have issued it as of a change that this one has not heard of yet.
+        self.audiences.forget(&AudienceName::of(only, &self.own));
+        self.takes_jwt(only, claims.iat).await
+    }
+
+    async fn takes_jwt(&self, audience: &str, iat: i64) -> Result<bool, Error> {
+        let rules = self.rules(std::iter::once(audience)).await?;
+        let time = Timestamp::from_micros(iat.saturating_mul(1_000_000));
+        Ok(rules.rules.iter().all(|(_, rule)| rule.typ.takes_jwt_of(time, self.late)))
     }
 
     /// What would be left of a session's scope in a token of this moment.
@@ -328,5 +356,9 @@ fn given(
         _ => (RoleNames::default(), None),
     };
     let end = scope_end.into_iter().chain(names_end).min();
-    Given { scope, end, names, attributes: NamedAttributes::new() }
+    let typ = match holdings {
+        [only] => only.audience.typ.now,
+        _ => TokenTyp::AtJwt,
+    };
+    Given { scope, end, names, attributes: NamedAttributes::new(), typ }
 }

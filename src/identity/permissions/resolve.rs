@@ -9,7 +9,7 @@ use std::{
 use crate::{
     base::Timestamp,
     model::{
-        AdminScope, AudienceName, GroupName, NameSet, RoleId, RoleName,
+        AdminScope, AskedTyp, AudienceName, GroupName, NameSet, RoleId, RoleName,
         claims::{ACCOUNT_SCOPE, INTROSPECT_SCOPE, USER_SCOPE},
         role::is_admin_scope,
     },
@@ -51,6 +51,8 @@ pub(crate) struct AudienceRule {
     pub(crate) everyone: BTreeSet<String>,
     /// The scopes of all its roles, whether or not somebody has one of them. Who does not have such a scope lacks it.
     pub(crate) known: BTreeSet<String>,
+    /// What tokens are called that are meant for it alone.
+    pub(crate) typ: AskedTyp,
 }
 
 /// One audience of a token, and the roles that whoever the token stands for has there.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     base::Timestamp,
     identity::permissions::{Given, RoleNames},
-    model::{NameSet, Network, Origin, id},
+    model::{NameSet, Network, Origin, TokenTyp, id},
     store::{RefreshState, Sha256},
 };
 
@@ -54,7 +54,7 @@ pub(in crate::identity) fn access_token_id(
     given: &Given,
     audience: &NameSet,
 ) -> Uuid {
-    let Given { scope, end, names: RoleNames { roles, groups }, attributes } = given;
+    let Given { scope, end, names: RoleNames { roles, groups }, attributes, typ } = given;
     let mut context = context(state, ACCESS_TOKEN);
     context.update(&state.newest);
     context.update(scope.as_str().as_bytes());
@@ -75,6 +75,9 @@ pub(in crate::identity) fn access_token_id(
         context.update(b"\x04");
         // Text takes everything, and in JSON each has its own.
         context.update(&serde_json::to_vec(attributes).unwrap_or_default());
+    }
+    if *typ != TokenTyp::default() {
+        context.update(b"\x05");
     }
     let mut random = [0; 10];
     random.copy_from_slice(&context.sign().as_ref()[..10]);
@@ -144,7 +147,10 @@ mod tests {
             let attributes = [("team".to_owned(), AttributeValue::String(team.to_owned()))].into();
             access_token_id(&STATE, time, &Given { attributes, ..given("a") }, &names("c"))
         };
-        let all: Vec<_> = all.into_iter().chain(["red", "blue"].map(of_team)).collect();
+        let of_typ = |typ| access_token_id(&STATE, time, &Given { typ, ..given("a") }, &names("c"));
+        assert_eq!(of_typ(TokenTyp::AtJwt), id("a", "c"));
+        let all = all.into_iter().chain(["red", "blue"].map(of_team));
+        let all: Vec<_> = all.chain([of_typ(TokenTyp::Jwt)]).collect();
         assert_eq!(all[0], id("a", "c"));
         for (index, id) in all.iter().enumerate() {
             assert!(!all[..index].contains(id), "{index}");

@@ -1,15 +1,18 @@
 //! Owns how roles, groups, bindings and audiences look on the wire, and how those who have roles are named there.
 
-use super::{at, id, required};
+use super::{at, id, refused, required};
 use crate::{
     base::Timestamp,
     identity::access::{ListedBinding, ScopeAccess, Way},
     model::{
         AudienceName, ClientId, Error, FieldReason, FieldViolation, Group, GroupId, Membership, NameSet,
-        OwnedAudience, Principal, Role, RoleName, RuleViolation, UserId,
+        OwnedAudience, Principal, Role, RoleName, RuleViolation, TokenTyp, UserId,
     },
-    proto::identity::admin::v1::{self as wire, principal::Kind, scope_access},
+    proto::identity::admin::v1::{
+        self as wire, audience::TokenTyp as WireTokenTyp, principal::Kind, scope_access,
+    },
     rpc::encode::time,
+    wire::{read_token_typ, token_typ as wire_token_typ},
 };
 
 /// Whom `principal` names, which stands in the request's `field`.
@@ -79,6 +82,18 @@ pub(super) fn encode_audience(audience: &OwnedAudience) -> wire::Audience {
         owners: audience.owners.iter().copied().map(encode_principal).collect(),
         create_time: Some(time(audience.create_time)),
         etag: audience.etag().as_str().to_owned(),
+        token_typ: wire_token_typ(audience.token_typ).into(),
+    }
+}
+
+/// What the tokens of `audience`, which stands in a request, are to be called.
+///
+/// # Errors
+/// [`Error::InvalidFields`] for what this release does not know.
+pub(super) fn token_typ(audience: &wire::Audience) -> Result<TokenTyp, Error> {
+    match WireTokenTyp::try_from(audience.token_typ) {
+        Ok(said) => Ok(read_token_typ(said).unwrap_or_default()),
+        Err(_) => Err(refused("audience.token_typ", FieldReason::Malformed, "must be AT_JWT or JWT")),
     }
 }
 

@@ -12,11 +12,11 @@ use crate::{
         AccessRegistry, BindingFilter, NewRole, PrincipalRef, RoleChange, RoleRef, ScopeChange,
     },
     model::{
-        AudienceName, BindingId, Description, Error, FieldReason, FieldViolation, NameSet, Principal, RoleId,
-        RoleName,
+        AudienceChange, AudienceName, BindingId, Description, Error, FieldReason, FieldViolation, NameSet,
+        Principal, RoleId, RoleName,
     },
     proto::identity::admin::v1::{
-        CreateBindingRequest, CreateBindingResponse, CreateRoleRequest, CreateRoleResponse,
+        Audience, CreateBindingRequest, CreateBindingResponse, CreateRoleRequest, CreateRoleResponse,
         DeleteBindingRequest, DeleteBindingResponse, DeleteRoleRequest, DeleteRoleResponse, GetAccessRequest,
         GetAccessResponse, GetAudienceRequest, GetAudienceResponse, GetBindingRequest, GetBindingResponse,
         GetRoleRequest, GetRoleResponse, ListAudiencesRequest, ListAudiencesResponse, ListBindingsRequest,
@@ -275,12 +275,10 @@ impl RoleService for RoleRpc {
         let key = request_key(&by, "UpdateAudience", &message.request_id, &message)?;
         let audience = message.audience.as_ref().ok_or_else(|| required("audience"))?;
         let name = self.audience("audience.name", &audience.name)?;
-        UpdateMask::read(message.update_mask.as_ref())?.must_be("owners")?;
-        let owners = audience.owners.iter().map(|owner| access::principal("audience.owners", Some(owner)));
-        let owners: Vec<_> = owners.collect::<Result<_, _>>()?;
+        let change = audience_change(audience, message.update_mask.as_ref())?;
         let by = by.repeatable(key).validating(message.validate_only);
         let mut audience = access::encode_audience(
-            &self.registry.set_owners(&name, etag(&audience.etag), &owners, &by).await?,
+            &self.registry.update_audience(&name, etag(&audience.etag), &change, &by).await?,
         );
         if message.validate_only {
             audience.etag = String::new();
@@ -303,6 +301,16 @@ impl RoleService for RoleRpc {
         let scopes = scopes.iter().map(access::encode_access).collect();
         Ok(Response::new(GetAccessResponse { scopes }))
     }
+}
+
+/// What of `audience` is to be changed, as `mask` says.
+fn audience_change(audience: &Audience, mask: Option<&FieldMask>) -> Result<AudienceChange, Error> {
+    let mask = UpdateMask::read(mask)?.required()?;
+    let mask = mask.of(&["owners", "token_typ"], "must name `owners` or `token_typ`")?;
+    let owners = audience.owners.iter().map(|owner| access::principal("audience.owners", Some(owner)));
+    let owners = mask.names("owners", false).then(|| owners.collect::<Result<_, _>>()).transpose()?;
+    let token_typ = mask.names("token_typ", false).then(|| access::token_typ(audience)).transpose()?;
+    Ok(AudienceChange { owners, token_typ })
 }
 
 /// What of `role` is to be changed, as `mask` says; without one what is set.

@@ -29,8 +29,8 @@ use crate::{
     audit::{Entry, Field, FieldChange},
     base::Timestamp,
     model::{
-        AdminScope, AttributeDeclaration, AttributeId, AudienceName, Binding, BindingId, ClientId, Error,
-        Group, GroupId, Principal, RefusedChange, Role, RoleId, UserId,
+        AdminScope, AttributeDeclaration, AttributeId, AudienceChange, AudienceName, Binding, BindingId,
+        ClientId, Error, Group, GroupId, RefusedChange, Role, RoleId, UserId,
     },
 };
 
@@ -65,8 +65,8 @@ pub enum Step {
     UpdateRole(Role),
     /// A role is deleted, with its bindings.
     DeleteRole(RoleId),
-    /// An audience gets these owners, and no others.
-    SetOwners(AudienceName, Vec<Principal>),
+    /// An audience gets other owners, or its tokens another type.
+    UpdateAudience(AudienceName, AudienceChange),
     /// A client is added.
     AddClient(Box<ChangedClient>),
     /// A client becomes this one.
@@ -219,8 +219,8 @@ impl Store {
                 self.update_role(role.id, None, |_| Ok(role.clone()), change).await.map(drop)
             }
             Step::DeleteRole(id) => self.delete_role(*id, None, change).await.map(drop),
-            Step::SetOwners(name, owners) => {
-                self.update_audience(name, None, |_| Ok(owners.clone()), change).await.map(drop)
+            Step::UpdateAudience(name, becoming) => {
+                self.update_audience(name, None, |old| Ok(becoming.of(old)), change).await.map(drop)
             }
             Step::AddClient(new) => self.add_client(new, change).await.map(drop),
             Step::ChangeClient(new) => {
@@ -252,7 +252,7 @@ impl Step {
             Self::DeleteAttribute(id) => Some((Made::Attribute(*id), false)),
             Self::Bind(_)
             | Self::UpdateRole(_)
-            | Self::SetOwners(..)
+            | Self::UpdateAudience(..)
             | Self::ChangeClient(_)
             | Self::UpdateAttribute(_)
             | Self::TakeSet(..) => None,

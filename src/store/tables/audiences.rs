@@ -1,9 +1,10 @@
 //! Owns the tables `audiences` and `audience_owners`: the services that roles are for, and which principals own each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
 };
 
 use crate::store::{
@@ -12,6 +13,7 @@ use crate::store::{
     tables::{
         access::{self, INSTANCE},
         administration::{AdminChange, Administering, Applied},
+        changes::{self, ChangeEffect, ChangeKind},
         client_makers,
         entity::{
             audience_owners as owners,
@@ -24,7 +26,7 @@ use crate::{
     audit::{Field, FieldChange},
     base::{Entropy, Timestamp},
     model::{
-        AdminScope, AudienceName, Error, NameSet, OwnedAudience, Principal,
+        AdminScope, AskedTyp, AudienceName, Error, NameSet, OwnedAudience, Principal, RoleName, TokenTyp,
         audience::{AUDIENCE_MAX_BYTES, AUDIENCE_MAX_OWNERS},
     },
 };
@@ -58,18 +60,32 @@ impl Store {
         self.with_owners(rows).await
     }
 
-    /// Gives the audience `name`, whose etag must be `etag` if one is said, the owners that `make` makes of those that it has. Returns it
-    /// as it was and as it is.
+    /// What of the types of tokens holds at those of `names` that are there.
     ///
     /// # Errors
-    /// [`Error::AudienceNotFound`], [`Error::EtagMismatch`], [`Error::LimitReached`]; [`Error::UserNotFound`], [`Error::GroupNotFound`] or
+    /// [`Error::Unavailable`] or [`Error::Internal`], with the cause.
+    pub async fn token_typs(&self, names: &[AudienceName]) -> Result<HashMap<AudienceName, AskedTyp>, Error> {
+        let query = Entity::find()
+            .filter(Column::OrganizationId.eq(INSTANCE))
+            .filter(Column::Name.is_in(names.iter().map(AudienceName::as_str)));
+        let rows = self.ask(|| query.clone().all(&self.db)).await?;
+        let typ = |row: Model| (AudienceName::from_stored(row.name.clone()), asked_typ(&row));
+        Ok(rows.into_iter().map(typ).collect())
+    }
+
+    /// Makes the audience `name`, whose etag must be `etag` if one is said, what `make` makes of it: its owners, and the type of the tokens
+    /// that are meant for it alone. Returns it as it was and as it is.
+    ///
+    /// # Errors
+    /// [`Error::AudienceNotFound`], [`Error::EtagMismatch`], [`Error::LimitReached`]; [`Error::InvalidFields`] for a type that it may not
+    /// ask for; [`Error::UserNotFound`], [`Error::GroupNotFound`] or
     /// [`Error::ClientNotFound`] of an owner that is new, and [`Error::MakerLacksScope`] of such a client; what `make` refuses with; why
     /// whoever changes it may not; [`Error::Unavailable`] or [`Error::Internal`], with the cause.
     pub async fn update_audience(
         &self,
         name: &AudienceName,
         etag: Option<&str>,
-        make: impl Fn(&[Principal]) -> Result<Vec<Principal>, Error>,
+        make: impl Fn(&OwnedAudience) -> Result<OwnedAudience, Error>,
         change: AdminChange<'_>,
     ) -> Result<Applied<(OwnedAudience, OwnedAudience)>, Error> {
         let row = Entity::find_by_id((INSTANCE, name.as_str().to_owned())).lock_exclusive();
@@ -80,15 +96,23 @@ impl Store {
                 return Err(Error::AudienceNotFound(name.as_str().to_owned()).into());
             };
             let create_time = Timestamp::from_micros(row.create_time);
-            let audience = |owners| OwnedAudience { name: name.clone(), owners, create_time };
-            let old = audience(owners_in(&*db, name).await?);
+            let token_typ = asked_typ(&row).now;
+            let owners = owners_in(&*db, name).await?;
+            let old = OwnedAudience { name: name.clone(), owners, token_typ, create_time };
             old.etag().must_match(etag)?;
-            set_owners(&db, &old, &make(&old.owners)?).await?;
-            let new = audience(owners_in(&*db, name).await?);
+            let becoming = make(&old)?;
+            set_owners(&db, &old, &becoming.owners).await?;
+            set_token_typ(&db, &old, becoming.token_typ).await?;
+            let new = OwnedAudience { owners: owners_in(&*db, name).await?, ..becoming };
+            let fields = [
+                FieldChange::of(Field::Owners, &in_words(&old.owners), &in_words(&new.owners)),
+                FieldChange::of(Field::TokenTyp, old.token_typ.name(), new.token_typ.name()),
+            ];
             // An audience is known by its name: the id says nothing.
-            match FieldChange::of(Field::Owners, &in_words(&old.owners), &in_words(&new.owners)) {
-                Some(owners) => db.done(INSTANCE, [owners], (old, new)).await,
-                None => db.unchanged(INSTANCE, (old, new)).await,
+            if fields.iter().all(Option::is_none) {
+                db.unchanged(INSTANCE, (old, new)).await
+            } else {
+                db.done(INSTANCE, fields.into_iter().flatten(), (old, new)).await
             }
         })
         .await
@@ -107,11 +131,49 @@ impl Store {
         };
         let audience = |row: Model| OwnedAudience {
             owners: owners(&row.name),
+            token_typ: asked_typ(&row).now,
             name: AudienceName::from_stored(row.name),
             create_time: Timestamp::from_micros(row.create_time),
         };
         Ok(rows.into_iter().map(audience).collect())
     }
+}
+
+/// What of the types of tokens holds at the audience of `row`. Where it may not ask for `JWT` nobody has written that, and nobody reads
+/// it.
+pub(super) fn asked_typ(row: &Model) -> AskedTyp {
+    let name = AudienceName::from_stored(row.name.clone());
+    if name.may_ask_for(TokenTyp::Jwt).is_err() {
+        return AskedTyp::default();
+    }
+    let now = row.token_typ.as_deref().and_then(TokenTyp::named).unwrap_or_default();
+    AskedTyp { now, jwt_until: row.jwt_until.map(Timestamp::from_micros) }
+}
+
+/// Has the tokens that are meant for the audience alone, which was `old`, be called `wanted`. Those that are out stay what they are: until
+/// when they were called `JWT` is kept.
+async fn set_token_typ(db: &Administering<'_>, old: &OwnedAudience, wanted: TokenTyp) -> Result<(), Failed> {
+    if wanted == old.token_typ {
+        return Ok(());
+    }
+    let name = &old.name;
+    if let Err(rule) = name.may_ask_for(wanted) {
+        return Err(Error::InvalidFields(vec![rule.at("audience.token_typ")]).into());
+    }
+    let typ = Some(wanted.name()).filter(|_| wanted != TokenTyp::default());
+    let mut update = Entity::update_many()
+        .col_expr(Column::TokenTyp, Expr::value(typ))
+        .filter(Column::OrganizationId.eq(INSTANCE))
+        .filter(Column::Name.eq(name.as_str()));
+    if old.token_typ == TokenTyp::Jwt {
+        update = update.col_expr(Column::JwtUntil, Expr::value(db.now().as_micros()));
+    }
+    update.exec(&**db).await?;
+    // It is read with what every user has there, by whoever hears that this has changed.
+    let everyone = roles::id_of(&**db, name, &RoleName::everyone()).await?;
+    let changed = (ChangeKind::Role, ChangeEffect::Changed);
+    changes::tell(&**db, changed, &[everyone.map_or(INSTANCE, |id| id.0)], db.now()).await?;
+    Ok(())
 }
 
 /// The owners of the audience `name`, in the order in which they were added.
@@ -205,6 +267,7 @@ pub(super) async fn add(
         name: Set(name.as_str().to_owned()),
         create_time: Set(now.as_micros()),
         revision: Set(0),
+        ..ActiveModel::default()
     };
     again_if_taken(Entity::insert(row).exec_without_returning(db).await.map(drop))?;
     Ok(true)

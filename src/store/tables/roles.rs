@@ -301,6 +301,22 @@ pub(super) async fn find(db: &impl ConnectionTrait, id: RoleId) -> Result<Role, 
     role.ok_or_else(|| Error::RoleNotFound { role: id.to_string(), audience: None }.into())
 }
 
+/// The id of the role `name` of `audience`, if there is one.
+pub(super) async fn id_of(
+    db: &impl ConnectionTrait,
+    audience: &AudienceName,
+    name: &RoleName,
+) -> Result<Option<RoleId>, DbErr> {
+    let query = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::OrganizationId.eq(INSTANCE))
+        .filter(Column::Audience.eq(audience.as_str()))
+        .filter(Column::Name.eq(name.as_str()));
+    let ids: Vec<Uuid> = query.into_tuple().all(db).await?;
+    Ok(ids.into_iter().next().map(RoleId))
+}
+
 /// The refusal to change `role`, which is built in.
 pub(super) fn built_in(role: &Role) -> Failed {
     Error::BuiltInRole(role.name.as_str().to_owned()).into()

@@ -10,6 +10,7 @@ use signet::{
         CreateRoleRequest, DeleteBindingRequest, DeleteGroupRequest, DeleteMembershipRequest,
         DeleteRoleRequest, GetAccessRequest, GetAudienceRequest, GetRoleRequest, Group, Membership,
         Principal, Role, ScopeAccess, UpdateAudienceRequest, UpdateRoleRequest,
+        audience::TokenTyp,
         get_role_request::{RoleName, Which},
         group_service_client::GroupServiceClient,
         principal::Kind,
@@ -108,6 +109,20 @@ impl Caller {
     pub(super) async fn set_owners(&self, name: &str, owners: &[Principal]) -> Result<Audience, Status> {
         let audience = Audience { name: name.to_owned(), owners: owners.to_vec(), ..Default::default() };
         let update_mask = Some(FieldMask { paths: vec!["owners".to_owned()] });
+        let request = UpdateAudienceRequest { audience: Some(audience), update_mask, ..Default::default() };
+        Ok(self.roles.clone().update_audience(self.ask(request)).await?.into_inner().audience.unwrap())
+    }
+
+    /// Has the tokens for the audience `name` alone be called `typ`, if its etag is `etag`, or that is empty.
+    pub(super) async fn set_token_typ(
+        &self,
+        name: &str,
+        typ: TokenTyp,
+        etag: &str,
+    ) -> Result<Audience, Status> {
+        let (name, etag) = (name.to_owned(), etag.to_owned());
+        let audience = Audience { name, etag, token_typ: typ.into(), ..Default::default() };
+        let update_mask = Some(FieldMask { paths: vec!["token_typ".to_owned()] });
         let request = UpdateAudienceRequest { audience: Some(audience), update_mask, ..Default::default() };
         Ok(self.roles.clone().update_audience(self.ask(request)).await?.into_inner().audience.unwrap())
     }

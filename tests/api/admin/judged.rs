@@ -25,7 +25,7 @@ use super::AdminApi;
 use crate::{
     clients::{Registered, Wanted, operator, register},
     harness::{PASSWORD, password_grant},
-    operator::{ENTRY, applied, authority_of, by, by_operator},
+    operator::{ENTRY, applied, authority_of, by, by_operator, owned},
 };
 
 /// What is asked of the store, by its name.
@@ -109,7 +109,7 @@ impl Things {
             attempt("set_binding_end", store.set_binding_end(self.binding.id, None, None, change)),
             attempt("unbind", store.unbind(WhichBinding::Id(self.binding.id), None, change)),
             attempt("update_audience", async move {
-                let same = |owners: &[Principal]| Ok(owners.to_vec());
+                let same = owned(<[Principal]>::to_vec);
                 store.update_audience(&self.picker.audience, None, same, change).await
             }),
             attempt("add_group", async move { store.add_group(&group("day"), change).await }),
@@ -262,7 +262,7 @@ async fn every_change_is_known_here() {
     on.api.give(BuiltInRole::Admin, root).await;
     on.api.log_in("rita", "").await;
     // What an audience's owners alone may do is done by one of them.
-    let owners = |_: &[Principal]| Ok(vec![Principal::User(root)]);
+    let owners = owned(|_| vec![Principal::User(root)]);
     let owned = on.api.store.update_audience(&on.picker.audience, None, owners, by_operator(on.now)).await;
     applied(owned.unwrap());
     let scopes = BuiltInRole::Admin.scopes();

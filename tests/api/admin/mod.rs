@@ -17,6 +17,7 @@ mod passwords;
 mod reach;
 mod roles;
 mod sessions;
+mod token_typ;
 mod turn;
 mod two_audiences;
 mod users;

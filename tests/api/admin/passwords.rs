@@ -19,7 +19,7 @@ use super::AdminApi;
 use crate::{
     clients::{Wanted, operator, register},
     harness::{assert_refused, with_token},
-    operator::{authority_of, by, by_operator},
+    operator::{authority_of, by, by_operator, owned},
 };
 
 struct Users {
@@ -200,7 +200,7 @@ async fn nobody_is_given_the_name_of_whom_the_manager_could_not_become() {
     let (alice, retired, carol) =
         (api.user("alice").await, api.user("retired").await, api.user("carol").await);
     let (former, owner) = (api.user("former").await, api.user("owner").await);
-    let owners = |_: &[Principal]| Ok(vec![Principal::User(owner)]);
+    let owners = owned(|_| vec![Principal::User(owner)]);
     let change = by_operator(api.server.clock.now());
     api.store.update_audience(&AudienceName::signet(), None, owners, change).await.unwrap();
     for user in [retired, former] {

@@ -18,7 +18,7 @@ use signet::{
 
 use crate::{
     harness::{Client, PASSWORD, START, TestServer},
-    operator::{applied, by_operator},
+    operator::{applied, by_operator, owned},
 };
 
 /// A server's database, and users to give roles.
@@ -74,7 +74,7 @@ impl Roles {
 
     /// Adds `owner` to the owners of `audience`; false if it is one.
     async fn add_owner(&self, audience: &AudienceName, owner: Principal) -> Result<bool, Error> {
-        let with = |owners: &[Principal]| Ok(owners.iter().copied().chain([owner]).collect());
+        let with = owned(move |owners| owners.iter().copied().chain([owner]).collect());
         let updated = self.store.update_audience(audience, None, with, by_operator(START)).await?;
         let (old, new) = applied(updated);
         Ok(old.owners != new.owners)

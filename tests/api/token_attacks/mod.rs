@@ -2,6 +2,7 @@
 
 mod claims;
 mod form;
+mod jwt;
 mod keys;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -29,7 +30,13 @@ struct Target {
 
 impl Target {
     async fn new(alg: SigningAlg) -> Self {
-        let server = TestServer::start(&[&format!("--signing-alg={alg}")]).await;
+        Self::start(alg, &[]).await
+    }
+
+    /// The same, of a server that is started with `args`, too.
+    async fn start(alg: SigningAlg, args: &[&str]) -> Self {
+        let alg_arg = format!("--signing-alg={alg}");
+        let server = TestServer::start(&[&[alg_arg.as_str()], args].concat()).await;
         let mut client = server.client().await;
         let genuine = client.token_of_new("alice").await;
         let hex = std::fs::read_to_string(server.data.path().join("master.key")).unwrap();

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::{Planner, all_new, of_role};
 use crate::{
     audit::{Event, Field, FieldChange},
+    identity::access::event_of,
     model::{
-        AudienceName, Binding, BindingId, Description, Group, GroupId, NameSet, Principal, Role, RoleId,
-        RoleName,
+        AudienceChange, AudienceName, Binding, BindingId, Description, Group, GroupId, NameSet, Principal,
+        Role, RoleId, RoleName,
     },
     store::{Made, Step},
 };
@@ -110,6 +111,7 @@ impl Planner<'_> {
         self.create(what, fields, Step::AddRole(role), entry);
     }
 
+    /// Who owns audiences, and what their tokens are called.
     pub(super) fn owners(&mut self) {
         for item in &self.wanted.manifest.audiences {
             let audience = self.audience(Some(&item.name));
@@ -122,17 +124,29 @@ impl Planner<'_> {
             let of_name = |there: &&crate::model::OwnedAudience| there.name == audience;
             let there = self.present.audiences.iter().find(of_name);
             let old: BTreeSet<_> = there.into_iter().flat_map(|there| there.owners.iter().copied()).collect();
-            if wanted == old {
+            let (old_typ, typ) = (there.map(|there| there.token_typ).unwrap_or_default(), item.token_typ);
+            if let Err(rule) = audience.may_ask_for(typ) {
+                self.refuse(&what, &format!("`token_typ` {}", rule.description));
+                continue;
+            }
+            let change = AudienceChange {
+                owners: (wanted != old).then(|| wanted.iter().copied().collect()),
+                token_typ: (typ != old_typ).then_some(typ),
+            };
+            if change.owners.is_none() && change.token_typ.is_none() {
                 continue;
             }
             let words = |owners: &BTreeSet<Principal>| {
                 let names: Vec<_> = owners.iter().map(|owner| self.name_of(*owner)).collect();
                 names.join(", ")
             };
-            let fields = FieldChange::of(Field::Owners, &words(&old), &words(&wanted));
-            let entry = Event::AudienceOwnersChanged.done().audience(audience.as_str());
-            let step = Step::SetOwners(audience, wanted.into_iter().collect());
-            self.update(what, fields.as_slice(), step, entry);
+            let fields = [
+                FieldChange::of(Field::Owners, &words(&old), &words(&wanted)),
+                FieldChange::of(Field::TokenTyp, old_typ.name(), typ.name()),
+            ];
+            let entry = event_of(&change).done().audience(audience.as_str());
+            let fields: Vec<_> = fields.into_iter().flatten().collect();
+            self.update(what, &fields, Step::UpdateAudience(audience, change), entry);
         }
     }
 

@@ -16,7 +16,7 @@ fn set(names: &str) -> NameSet {
 
 fn rule(everyone: &str, known: &str) -> AudienceRule {
     let names = |text| set(text).iter().map(str::to_owned).collect();
-    AudienceRule { is_signet: false, everyone: names(everyone), known: names(known) }
+    AudienceRule { everyone: names(everyone), known: names(known), ..AudienceRule::default() }
 }
 
 fn signet(known: &str) -> AudienceRule {
@@ -215,7 +215,8 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 fn rules(drawn: &Drawn, has_signet: bool) -> Vec<AudienceRule> {
     let rule = |(index, (everyone, known, _)): (usize, &(NameSet, BTreeSet<String>, Vec<HeldRole>))| {
         let everyone = everyone.iter().map(str::to_owned).collect();
-        AudienceRule { is_signet: has_signet && index == 0, everyone, known: known.clone() }
+        let is_signet = has_signet && index == 0;
+        AudienceRule { is_signet, everyone, known: known.clone(), ..AudienceRule::default() }
     };
     drawn.iter().enumerate().map(rule).collect()
 }

@@ -19,7 +19,9 @@ use crate::store::{
     engine::attempts::Failed,
     tables::{
         access::{self, INSTANCE},
-        attributes, bindings, clients,
+        attributes,
+        audiences::asked_typ,
+        bindings, clients,
         entity::{
             attributes as attribute_rows, audience_owners, audiences, bindings as binding_rows,
             client_secrets, clients as client_rows, groups, memberships, roles, users,
@@ -286,6 +288,7 @@ async fn audiences_of(db: &impl ConnectionTrait, asked: &Named, present: &mut Pr
                 of_it.filter_map(|owner| Principal::of(&owner.owner_kind, owner.owner_id)).collect();
             owners.sort_unstable();
             present.audiences.push(OwnedAudience {
+                token_typ: asked_typ(&row).now,
                 name: AudienceName::from_stored(row.name),
                 owners,
                 create_time: Timestamp::from_micros(row.create_time),

@@ -12,6 +12,8 @@ pub(crate) struct Model {
     pub name: String,
     pub create_time: i64,
     pub revision: i64,
+    pub token_typ: Option<String>,
+    pub jwt_until: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

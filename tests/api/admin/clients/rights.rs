@@ -14,7 +14,12 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::{Caller, PUBLIC_KEY, admin, deletion, named, registered, rotation, told, writer};
-use crate::{admin::AdminApi, clients::operator, harness::assert_refused, operator::by_operator};
+use crate::{
+    admin::AdminApi,
+    clients::operator,
+    harness::assert_refused,
+    operator::{by_operator, owned},
+};
 
 /// What somebody tries, by its name.
 type Attempt<'a> = (&'static str, Pin<Box<dyn Future<Output = Result<(), Status>> + 'a>>);
@@ -104,7 +109,7 @@ async fn whoever_writes_clients_gets_by_one_nothing_that_they_lack() {
     let owner = writer.get(Which::Name("writer".to_owned())).await.unwrap();
     let owner = Principal::Client(ClientId::parse(&owner.id).unwrap());
     let stock_audience = AudienceName::parse("stock").unwrap();
-    let with = |owners: &[Principal]| Ok(owners.iter().copied().chain([owner]).collect());
+    let with = owned(move |owners| owners.iter().copied().chain([owner]).collect());
     api.store.update_audience(&stock_audience, None, with, by_operator(create_time)).await.unwrap();
     every(None).await;
 }
@@ -130,7 +135,7 @@ async fn who_judges_tokens_the_owners_of_the_service_itself_say() {
     let stock_audience = AudienceName::parse("stock").unwrap();
     let owner = writer.get(Which::Name("writer".to_owned())).await.unwrap();
     let owner = Principal::Client(ClientId::parse(&owner.id).unwrap());
-    let with = |owners: &[Principal]| Ok(owners.iter().copied().chain([owner]).collect());
+    let with = owned(move |owners| owners.iter().copied().chain([owner]).collect());
     let change = by_operator(api.server.clock.now());
     api.store.update_audience(&stock_audience, None, with, change).await.unwrap();
     let refused = writer.update(more(named("", &["stock.read", "introspect"], &[])), &["scopes"]).await;
@@ -181,7 +186,7 @@ async fn who_writes_clients_becomes_no_client_that_owns_an_audience() {
         let stock = AudienceName::parse("stock").unwrap();
         let owners: Vec<_> = owners.iter().copied().map(Principal::Client).collect();
         let change = by_operator(api.server.clock.now());
-        api.store.update_audience(&stock, None, |_| Ok(owners.clone()), change).await.unwrap();
+        api.store.update_audience(&stock, None, owned(|_| owners.clone()), change).await.unwrap();
     };
     set_owners(&[owner]).await;
     let (id, before) = (owner.to_string(), api.store.client(owner).await.unwrap());

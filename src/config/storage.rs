@@ -118,6 +118,10 @@ pub struct StorageConfig {
     /// What is done with a database that has been copied to another.
     #[arg(skip)]
     pub copied: CopiedDatabase,
+
+    /// Whether the database and its master key are in memory alone, whatever the settings name.
+    #[arg(skip)]
+    pub in_memory: bool,
 }
 
 /// What is done with a database that has been copied to another, which is the service's from then on.

@@ -7,7 +7,11 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{StartError, access, data_dir, master_key_file::MasterKeyFile, migrate};
+use super::{
+    StartError, access, data_dir,
+    master_key_file::{self, MasterKeyFile},
+    migrate,
+};
 use crate::{
     base::Entropy,
     config::{ConfigError, CopiedDatabase, Database, DatabaseLocation, StorageConfig, Switch},
@@ -63,6 +67,9 @@ impl OpenDatabase {
     /// # Errors
     /// If a setting cannot be used, or the database does not open.
     pub async fn open(config: &StorageConfig, missing: Missing, wait: Duration) -> Result<Self, StartError> {
+        if config.in_memory {
+            return Self::open_in_memory().await;
+        }
         match config.database()? {
             Database::Embedded(given) => {
                 access::check(&data_dir::database(&config.data_dir), missing == Missing::Made)?;
@@ -100,6 +107,14 @@ impl OpenDatabase {
                 Ok(Self::shared(store, master_key, description, config.database_wait))
             }
         }
+    }
+
+    /// A new one in memory, with a master key of its own: neither is anywhere else.
+    async fn open_in_memory() -> Result<Self, StartError> {
+        let store = Store::open_in_memory(Entropy::system()).await?;
+        let (master_key, description) =
+            (master_key_file::in_memory()?, "in memory, for as long as this runs".to_owned());
+        Ok(Self { embedded: true, ..Self::shared(store, master_key, description, Duration::ZERO) })
     }
 
     fn shared(store: Store, master_key: MasterKey, description: String, patience: Duration) -> Self {

@@ -244,6 +244,11 @@ fn parse(text: &str, path: &Path) -> Result<MasterKey, ConfigError> {
     MasterKey::from_hex(text).map_err(|problem| refused(format!("{} {problem}", path.display())))
 }
 
+/// A master key that no file has.
+pub(super) fn in_memory() -> Result<MasterKey, ConfigError> {
+    MasterKey::from_hex(&random_key()?).map_err(refused)
+}
+
 fn random_key() -> Result<Zeroizing<String>, ConfigError> {
     let mut bytes = Zeroizing::new([0; MasterKey::BYTES]);
     let filled = SystemRandom::new().fill(bytes.as_mut_slice());

@@ -1,6 +1,13 @@
 //! Owns opening the database, and what every connection to it agrees on.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
@@ -92,20 +99,36 @@ impl Store {
             .busy_timeout(SQLITE_BUSY_TIMEOUT)
             .foreign_keys(true)
             .disable_statement_logging();
+        let store = Self::of_sqlite(&options, entropy, Some(file_use));
+        // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
+        // The writer first: it is the more patient one, and making a file can take a slow disk its time.
+        store.ask(|| store.writer.ping()).await?;
+        store.ask(|| store.db.ping()).await?;
+        Ok(store)
+    }
+
+    /// A SQLite database with `options`, none of whose connections is open yet.
+    fn of_sqlite(options: &SqliteConnectOptions, entropy: Entropy, file_use: Option<FileUse>) -> Self {
+        // What lives in memory ends with its last connection: none ends by age.
+        let lives_in_memory = file_use.is_none();
         let pool = |connections, acquire_timeout| {
             let pool = SqlitePoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(acquire_timeout)
                 // A connection to a local file does not go stale.
                 .test_before_acquire(false)
-                .after_release(|connection, _| Box::pin(is_between_transactions(connection)))
-                .connect_lazy_with(options.clone());
-            SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+                .after_release(|connection, _| Box::pin(is_between_transactions(connection)));
+            let pool = if lives_in_memory {
+                pool.max_lifetime(None).idle_timeout(None).min_connections(1)
+            } else {
+                pool
+            };
+            SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.connect_lazy_with(options.clone()))
         };
         // Whoever waits for the one writer waits for other writes, be they of this process or of another.
         let writer = pool(1, SQLITE_BUSY_TIMEOUT);
         let readers = |count| pool(count, SQLITE_ACQUIRE_TIMEOUT);
-        let store = Self {
+        Self {
             db: readers(SQLITE_READERS),
             lanes: Lanes::new(
                 Lane { reader: readers(SQLITE_SERVICE_READERS), writer: writer.clone() },
@@ -117,10 +140,31 @@ impl Store {
             time_limit: SQLITE_ACQUIRE_TIMEOUT + SQLITE_BUSY_TIMEOUT,
             clock: DatabaseClock::Own,
             entropy,
-            file_use: Some(Arc::new(file_use)),
-        };
-        // Of processes that open a new file at once some are told that it is busy, whatever the busy timeout: it is asked again.
-        // The writer first: it is the more patient one, and making a file can take a slow disk its time.
+            file_use: file_use.map(Arc::new),
+        }
+    }
+
+    /// Opens a new database in the memory of this process, which is gone with it: no file is made. New ids and pauses are made of
+    /// `entropy`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if there is no room.
+    pub async fn open_in_memory(entropy: Entropy) -> Result<Self, Error> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let options = SqliteConnectOptions::new()
+            // SQLite's own: all connections of a process that say one name, with a slash before it, share one database.
+            .filename(format!("/signet-{number}"))
+            .vfs("memdb")
+            .create_if_missing(true)
+            // Readers and the writer wait for each other: there is no write-ahead log in memory.
+            .journal_mode(SqliteJournalMode::Memory)
+            .pragma("temp_store", "memory")
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        let store = Self::of_sqlite(&options, entropy, None);
+        // It is there for as long as a connection is: the writer's stays.
         store.ask(|| store.writer.ping()).await?;
         store.ask(|| store.db.ping()).await?;
         Ok(store)

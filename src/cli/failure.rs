@@ -182,6 +182,8 @@ impl From<StartError> for Failure {
                 ..NamedFailure::default()
             })),
             StartError::Unavailable(error) => Self::because(CommandReason::DatabaseUnavailable, error),
+            // The files are the command's arguments.
+            StartError::Refused(error) => ManifestProblem::Refused(error).into(),
             StartError::Failed(error) => error.into(),
         }
     }

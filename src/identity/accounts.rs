@@ -139,6 +139,12 @@ impl Accounts {
         guess.settle(signed_up)
     }
 
+    /// What makes accounts for others.
+    #[must_use]
+    pub const fn new_accounts(&self) -> &NewAccounts {
+        &self.new
+    }
+
     /// Succeeds if who administers by an RPC may give `name` to a user: nobody but the operator gives one that is reserved. Returns by what
     /// it is known whether it rests.
     ///

@@ -79,7 +79,7 @@ impl NewAccounts {
         deadline: Deadline,
     ) -> Result<User, Error> {
         let asked = Asked { address: None, turn: Turn::Fair, deadline };
-        let new = self.prepare(self.check(new)?, None, asked).await?;
+        let new = self.prepare(None, self.check(new)?, None, asked).await?;
         let entry = by.entry(Event::UserCreated.done().user(new.user.id));
         let pending = self.audit.begin(entry.clone());
         let change = by.change(&entry, new.user.create_time);
@@ -91,6 +91,26 @@ impl NewAccounts {
         }
     }
 
+    /// The same, of a user whose id is `id`, which nobody else has: for tests, which know it beforehand.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_as(
+        &self,
+        id: UserId,
+        new: NewAccount<'_>,
+        by: &Administrator,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let asked = Asked { address: None, turn: Turn::Fair, deadline };
+        let new = self.prepare(Some(id), self.check(new)?, None, asked).await?;
+        let entry = by.entry(Event::UserCreated.done().user(id));
+        let pending = self.audit.begin(entry.clone());
+        let change = by.change(&entry, new.user.create_time);
+        let added = self.store.add_managed_user(&new, &AttributeEdit::default(), change).await;
+        by.settled(pending, added, |_| Some(NO_FIELDS)).map(drop)
+    }
+
     /// Adds an account, unless its name rests by the mark `resting`.
     pub(super) async fn add(
         &self,
@@ -99,7 +119,7 @@ impl NewAccounts {
         event: Entry,
         asked: Asked,
     ) -> Result<User, Error> {
-        let new = self.prepare(new, resting, asked).await?;
+        let new = self.prepare(None, new, resting, asked).await?;
         let user = new.user.clone();
         let pending = self.audit.begin(event.user(user.id));
         let added = self.store.add_user(new).await;
@@ -107,8 +127,14 @@ impl NewAccounts {
         added.map(|()| user)
     }
 
-    /// The user to add, with an id, and the hash of the password.
-    async fn prepare(&self, new: Checked, resting: Option<Sha256>, asked: Asked) -> Result<NewUser, Error> {
+    /// The user to add, with an `id` of its own if none is said, and the hash of the password.
+    async fn prepare(
+        &self,
+        id: Option<UserId>,
+        new: Checked,
+        resting: Option<Sha256>,
+        asked: Asked,
+    ) -> Result<NewUser, Error> {
         let Checked { username, password, email, display_name } = new;
         let Asked { address, turn, deadline } = asked;
         let request = HashRequest::new(Some(username.canonical()), address, deadline);
@@ -121,7 +147,7 @@ impl NewAccounts {
         let password_hash = self.passwords.hash(password, request).await?;
         let now = self.clock.now();
         let user = User {
-            id: UserId::new(now, self.store.entropy()),
+            id: id.unwrap_or_else(|| UserId::new(now, self.store.entropy())),
             username,
             email,
             display_name,

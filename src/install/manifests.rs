@@ -14,7 +14,7 @@ use super::FileProblem;
 use crate::{
     config::cause,
     files::{open_input, read_text},
-    identity::apply::{Manifest, SecretRef},
+    identity::apply::{DevData, DevFile, Manifest, SecretRef},
 };
 
 /// How long all files together may be, in bytes.
@@ -39,21 +39,46 @@ pub enum ManifestProblem {
 /// # Errors
 /// What is wrong with it.
 pub fn read_manifest(path: &Path) -> Result<Manifest, ManifestProblem> {
-    let (mut whole, mut left): (Option<Manifest>, _) = (None, MAX_BYTES);
+    read_all(path, Manifest::read, Manifest::add)
+}
+
+/// What the files of `signet dev`, or of folders, at `paths` say. A secret that they refer to and that is not there is made at random.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn read_dev_files(paths: &[PathBuf]) -> Result<DevData, ManifestProblem> {
+    let mut whole = DevFile::default();
+    let add = |whole: &mut DevFile, other| {
+        whole.add(other);
+        Ok(())
+    };
+    for path in paths {
+        whole.add(read_all(path, DevFile::read, add)?);
+    }
+    whole.into_data(|client, reference| secret(client, reference).ok()).map_err(ManifestProblem::Refused)
+}
+
+/// What the file, or the files of the folder, `path` says: each read by `read`, and put together by `add`.
+fn read_all<Said>(
+    path: &Path,
+    read: impl Fn(&str, bool) -> Result<Said, String>,
+    add: impl Fn(&mut Said, Said) -> Result<(), String>,
+) -> Result<Said, ManifestProblem> {
+    let (mut whole, mut left): (Option<Said>, _) = (None, MAX_BYTES);
     for file in files(path)? {
         let refused = |problem: String| ManifestProblem::Refused(format!("{}{problem}", file.display()));
         let mut text = String::new();
         let input = open_input(&file).map_err(|error| unreadable(&file, &error))?;
-        let read = input.take(left as u64 + 1).read_to_string(&mut text);
-        read.map_err(|error| unreadable(&file, &error))?;
+        let taken = input.take(left as u64 + 1).read_to_string(&mut text);
+        taken.map_err(|error| unreadable(&file, &error))?;
         left = left
             .checked_sub(text.len())
             .ok_or_else(|| refused(": all files together must have at most 4 MiB".to_owned()))?;
         let is_json = file.extension().is_some_and(|extension| extension == "json");
-        let one = Manifest::read(&text, is_json).map_err(refused)?;
+        let one = read(&text, is_json).map_err(refused)?;
         match &mut whole {
             None => whole = Some(one),
-            Some(whole) => whole.add(one).map_err(|problem| refused(format!(": {problem}")))?,
+            Some(whole) => add(whole, one).map_err(|problem| refused(format!(": {problem}")))?,
         }
     }
     whole.ok_or_else(|| {

@@ -30,7 +30,7 @@ pub use backup::{BackedUp, RestoreOptions, Restored, backup, restore};
 pub use copy::{Copied, CopyOptions, copy};
 pub use database::{Missing, OpenDatabase, Unsealed};
 pub use inspect::{FileFault, inspect_files};
-pub use manifests::{ManifestProblem, manifest_secrets, read_manifest};
+pub use manifests::{ManifestProblem, manifest_secrets, read_dev_files, read_manifest};
 pub use migrate::{SchemaUpdate, migrate, migrations, warn_of_unread};
 pub use reseal::{Resealed, reseal};
 pub use reset::{Reset, Sealed, reset, sealed};
@@ -78,6 +78,9 @@ pub enum StartError {
     /// The database server does not answer; in words, which.
     #[error("{0}")]
     Unavailable(String),
+    /// What there is to be cannot be; in words, what and why.
+    #[error("{0}")]
+    Refused(String),
     /// Something else failed.
     #[error(transparent)]
     Failed(Error),

@@ -207,5 +207,6 @@ fn client_item(client: &Client) -> ClientItem {
         tls_san_dns,
         may_claim_address: client.may_claim_address,
         active: client.is_active,
+        id: None,
     }
 }

@@ -1,5 +1,6 @@
 //! Owns manifests as text: YAML and JSON, and where one is wrong.
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::{DuplicateKeyPolicy, Options};
 
 use super::{Manifest, text::nearest};
@@ -18,27 +19,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it, and where: `:LINE:COLUMN: ...`.
     pub fn read(text: &str, is_json: bool) -> Result<Self, String> {
-        if is_json {
-            return serde_json::from_str(text).map_err(|error| {
-                format!(":{}:{}: {}", error.line(), error.column(), in_words(&error.to_string()))
-            });
-        }
-        let mut options = Options::default();
-        options.with_snippet = false;
-        options.duplicate_keys = DuplicateKeyPolicy::Error;
-        options.alias_limits.max_total_replayed_events = MAX_REPEATED;
-        if let Some(budget) = &mut options.budget {
-            budget.max_events = MAX_EVENTS;
-            budget.max_nodes = MAX_NODES;
-            budget.max_documents = 1;
-        }
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let problem = in_words(&error.without_snippet().to_string());
-            match error.location() {
-                Some(at) => format!(":{}:{}: {problem}", at.line(), at.column()),
-                None => format!(": {problem}"),
-            }
-        })
+        parse(text, is_json)
     }
 
     /// It as text.
@@ -71,6 +52,34 @@ impl Manifest {
         self.bindings.extend(bindings);
         Ok(())
     }
+}
+
+/// What `text` says.
+///
+/// # Errors
+/// What is wrong with it, and where: `:LINE:COLUMN: ...`.
+pub(super) fn parse<Said: DeserializeOwned>(text: &str, is_json: bool) -> Result<Said, String> {
+    if is_json {
+        return serde_json::from_str(text).map_err(|error| {
+            format!(":{}:{}: {}", error.line(), error.column(), in_words(&error.to_string()))
+        });
+    }
+    let mut options = Options::default();
+    options.with_snippet = false;
+    options.duplicate_keys = DuplicateKeyPolicy::Error;
+    options.alias_limits.max_total_replayed_events = MAX_REPEATED;
+    if let Some(budget) = &mut options.budget {
+        budget.max_events = MAX_EVENTS;
+        budget.max_nodes = MAX_NODES;
+        budget.max_documents = 1;
+    }
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let problem = in_words(&error.without_snippet().to_string());
+        match error.location() {
+            Some(at) => format!(":{}:{}: {problem}", at.line(), at.column()),
+            None => format!(": {problem}"),
+        }
+    })
 }
 
 /// What a parser says, without the place, which is told before it, and with the name that is meant where an unknown one was written.

@@ -15,8 +15,8 @@ use super::text::{self, Text};
 use crate::{
     base::Timestamp,
     model::{
-        AttributeName, AttributeType, AttributeWriter, AudienceName, Description, DnsName, GroupName,
-        NameSet, RoleName, SpiffeId, TokenTyp,
+        AttributeName, AttributeType, AttributeWriter, AudienceName, ClientId, Description, DnsName,
+        GroupName, NameSet, RoleName, SpiffeId, TokenTyp,
     },
 };
 
@@ -142,6 +142,9 @@ pub struct ClientItem {
     /// Whether it is enabled.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub active: bool,
+    /// The id of a new one, where that is to be the same at each start: no file says it.
+    #[serde(skip)]
+    pub(super) id: Option<ClientId>,
 }
 
 /// A role.
@@ -254,6 +257,27 @@ pub enum SecretRef {
     Env(String),
     /// In this file.
     File(String),
+}
+
+impl ClientItem {
+    /// The client `name`, of which nothing more is said.
+    pub(super) fn named(name: &str) -> Self {
+        let (scopes, audiences, token_claims) = Default::default();
+        Self {
+            name: name.to_owned(),
+            public: false,
+            scopes,
+            audiences,
+            token_claims,
+            secret: None,
+            public_keys: None,
+            spiffe_id: None,
+            tls_san_dns: None,
+            may_claim_address: false,
+            active: true,
+            id: None,
+        }
+    }
 }
 
 impl BindingItem {

@@ -1,5 +1,6 @@
 //! Owns manifests: what is to be there as files say it, the plan that leads to it, and making it so.
 
+mod dev;
 mod export;
 mod format;
 mod manifest;
@@ -22,6 +23,7 @@ use crate::{
     store::{Applying, FirstKey, PlannedStep, Store},
 };
 
+pub use dev::{DevClient, DevData, DevFile, DevUser};
 #[cfg(any(fuzzing, test))]
 pub(crate) use format::fuzz;
 pub use manifest::{

@@ -34,6 +34,7 @@ pub use directory::{ClientDirectory, ClientFilter, ClientRef};
 pub use keys::read_public_keys;
 pub use own_assertion::ClientKey;
 pub use registry::{ClientProof, ClientRegistry, CreatedClient, NewClient, RotatedSecret};
+pub(super) use secret::random as random_secret;
 pub use slot::ClientSlot;
 
 /// The path of the token endpoint below the issuer (RFC 6749 section 3.2).

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// 256 random bits in base64url.
-pub(super) fn random() -> Zeroizing<String> {
+pub(in crate::identity) fn random() -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0; 32]);
     fill_from_system(bytes.as_mut_slice());
     Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.as_slice()))

@@ -75,7 +75,7 @@ impl Planner<'_> {
         }
         let now = self.wanted.now;
         let client = Client {
-            id: ClientId::new(now, self.entropy),
+            id: item.id.unwrap_or_else(|| ClientId::new(now, self.entropy)),
             name: ClientName::parse(&item.name).map_err(|rule| format!("its name {}", rule.description))?,
             kind: if proves { ClientKind::Confidential } else { ClientKind::Public },
             scopes: item.scopes.clone(),

@@ -32,9 +32,23 @@ type Read = &'static [&'static str];
 const ON_THE_DATABASE: Read = &["data_dir", "database_url", "master_key", "audit_log", "log_level"];
 
 /// What a command reads besides, or in place of that.
-const READ: [(&[&str], Read, Read); 21] = [
+const READ: [(&[&str], Read, Read); 22] = [
     (&["login"], LOGS, &[]),
     (&["logout"], LOGS, &[]),
+    (
+        &["dev"],
+        LOGS,
+        &[
+            "grpc_addr",
+            "http_addr",
+            "admin_addr",
+            "operations_addr",
+            "ext_authz",
+            "issuer",
+            "signing_alg",
+            "audience",
+        ],
+    ),
     (&["descriptor"], &[], &[]),
     (&["completions"], &[], &[]),
     (&["man"], &[], &[]),

@@ -13,6 +13,7 @@ mod confirm;
 mod copied;
 mod copy;
 mod descriptor;
+mod dev;
 mod doctor;
 mod environment;
 mod events;
@@ -93,6 +94,13 @@ struct Cli {
 enum Command {
     /// Serve gRPC and HTTP until SIGTERM or SIGINT (the default).
     Serve(serve::Serve),
+    /// Serve for the tests of a team: in memory, on this machine alone, with the users, clients and roles of files and new signing keys,
+    /// and print tokens for them. Never for production.
+    ///
+    /// A file is a manifest of `signet apply`, which may have `users`, too: `name`, and if wanted `id`, `password`, `roles` (by the
+    /// audience) and `groups`. `secret` of a client may be the secret itself; a client without one gets one, which is printed. Ids stay
+    /// the same from start to start. SIGINT or SIGTERM ends it, and nothing is left.
+    Dev(dev::Dev),
     /// Bring the database's schema up to date, or show how it stands.
     #[command(subcommand, arg_required_else_help = false)]
     Migrate(migrate::Command),
@@ -223,9 +231,9 @@ impl From<Failure> for Ended {
 }
 
 impl Cli {
-    /// Whether the service is asked for.
+    /// Whether a service is asked for, which goes on.
     const fn serves(&self) -> bool {
-        matches!(self.command, None | Some(Command::Serve(_)))
+        matches!(self.command, None | Some(Command::Serve(_) | Command::Dev(_)))
     }
 }
 
@@ -336,6 +344,7 @@ fn asks_for_json() -> bool {
 async fn run(cli: Cli, output: Output) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(serve::Serve::default())) {
         Command::Serve(serve) => Box::pin(serve::run(serve, cli.config, output)).await,
+        Command::Dev(dev) => Box::pin(dev::run(dev, cli.config, output)).await,
         Command::Migrate(command) => migrate::run(command, &cli.config, output).await,
         Command::Users(command) => Box::pin(users::run(command, &cli.config, output)).await,
         Command::Login { username, at } => Box::pin(remote::log_in(at, username, output)).await,

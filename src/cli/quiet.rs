@@ -74,7 +74,7 @@ mod tests {
     use crate::cli::program;
 
     /// Commands whose answer is what was asked for, or a secret.
-    const ANSWERING: [&str; 17] = [
+    const ANSWERING: [&str; 18] = [
         "create",
         "list",
         "show",
@@ -88,6 +88,7 @@ mod tests {
         "jobs",
         "reset-password",
         "rotate-secret",
+        "dev",
         "descriptor",
         "healthcheck",
         "top",

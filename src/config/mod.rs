@@ -336,7 +336,7 @@ fn ip_and_port_or_off(text: &str) -> Result<OptionalAddr, String> {
 }
 
 /// A duration such as `90s` or `1h 30m`, from `MIN` to `MAX` seconds.
-fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration<const MIN: u64, const MAX: u64>(text: &str) -> Result<Duration, String> {
     duration_within(Duration::from_secs(MIN), Duration::from_secs(MAX), text)
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod bootstrap;
 mod budget;
 mod connections;
+mod dev;
 mod end;
 mod explorer;
 mod ext_authz;
@@ -33,7 +34,7 @@ use crate::{
     base::Clock,
     config::{Config, ExtAuthzAddr, ProxyConfig, Switch},
     http::HttpDrain,
-    identity::{ClockCheck, KeyRotation, passwords::Argon2Params},
+    identity::{ClockCheck, KeyRotation, apply::DevData, passwords::Argon2Params},
     install::{Missing, OpenDatabase, StartError, open_audit_log, warn_of_unread},
     jobs::SharedJobs,
     metrics::{Metrics, families},
@@ -136,11 +137,30 @@ impl Server {
         clock: Clock,
         database_clock: DatabaseClock,
     ) -> Result<Self, StartError> {
+        Self::start_with(config, None, clock, database_clock).await
+    }
+
+    /// The same for tests: everything is in memory, with the users of `data` and what its manifest says.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; what of `data` is refused.
+    pub async fn start_dev(mut config: Config, data: &DevData, clock: Clock) -> Result<Self, StartError> {
+        config.storage.in_memory = true;
+        Box::pin(Self::start_with(config, Some(data), clock, DatabaseClock::Own)).await
+    }
+
+    async fn start_with(
+        config: Config,
+        dev: Option<&DevData>,
+        clock: Clock,
+        database_clock: DatabaseClock,
+    ) -> Result<Self, StartError> {
         let argon2 = config.passwords.argon2()?;
         let bounds = budget::fit(&config, &argon2)?;
         let metrics = Arc::new(Metrics::new());
         let audit = open_audit_log(&config, &clock, &metrics)?;
-        let prepared = Self::prepare(config, argon2, bounds, audit.clone(), metrics, clock, database_clock);
+        let clocks = (clock, database_clock);
+        let prepared = Self::prepare(config, dev, (argon2, bounds), audit.clone(), metrics, clocks);
         let prepared = Box::pin(prepared).await;
         if prepared.is_err() {
             // A key may have been made by then.
@@ -151,12 +171,11 @@ impl Server {
 
     async fn prepare(
         mut config: Config,
-        argon2: Argon2Params,
-        bounds: Bounds,
+        dev: Option<&DevData>,
+        (argon2, bounds): (Argon2Params, Bounds),
         audit: Audit,
         metrics: Arc<Metrics>,
-        clock: Clock,
-        database_clock: DatabaseClock,
+        (clock, database_clock): (Clock, DatabaseClock),
     ) -> Result<Self, StartError> {
         let keys = config.tokens.keys()?;
         config.sessions()?;
@@ -188,6 +207,9 @@ impl Server {
         bootstrap::settle(bootstrap, &config, (&store, &clock, &audit), &rotation).await?;
         let foundation = Foundation { argon2, bounds, store, rotation, audit, metrics, clock, clocks };
         let parts = Parts::build(foundation, &config).await?;
+        if let Some(data) = dev {
+            Box::pin(dev::settle(data, &parts, &config)).await?;
+        }
         parts.readiness.check().await;
         let jobs = work::shared(&parts).await?;
         let (grpc, http) = (grpc.listen()?, http.listen()?);

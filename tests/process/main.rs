@@ -20,6 +20,7 @@ mod credentials;
 mod database_wait;
 mod deploy_files;
 mod descriptor;
+mod dev;
 mod doctor;
 mod doctor_misled;
 mod environment;

@@ -1,0 +1,45 @@
+package com.example.signet.sdk;
+
+import java.util.List;
+
+/** Reads the field {@code authorization} of a call (RFC 6750 section 2.1). */
+final class Bearer {
+    private static final String SCHEME = "bearer";
+
+    private Bearer() {}
+
+    /** The token in the values of one call; null if there is no value. Throws {@link Reason#TOKEN_INVALID} as {@link Invalid}. */
+    static String token(List<String> values) throws Invalid {
+        if (values.isEmpty()) {
+            return null;
+        }
+        if (values.size() > 1) {
+            // Which of two a proxy in front has looked at cannot be known.
+            throw new Invalid();
+        }
+        String value = values.get(0);
+        int space = value.indexOf(' ');
+        // The scheme is compared without case (RFC 9110 section 11.1); behind it are one space or more (section 11.4).
+        if (space < 0 || !value.substring(0, space).equalsIgnoreCase(SCHEME)) {
+            throw new Invalid();
+        }
+        int begin = space;
+        while (begin < value.length() && value.charAt(begin) == ' ') {
+            begin++;
+        }
+        String token = value.substring(begin);
+        if (token.isEmpty() || token.length() > CompactToken.MAX_BYTES || token.chars().anyMatch(c -> c > 127)) {
+            throw new Invalid();
+        }
+        return token;
+    }
+
+    /** There is something else than one bearer token. */
+    static final class Invalid extends Exception {
+        private static final long serialVersionUID = 1;
+
+        Invalid() {
+            super("not one bearer token", null, false, false);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+package com.example.signet.sdk;
+
+import java.util.concurrent.CompletionStage;
+
+/** Keeps the refresh token of a user's session. Each is good once: two processes never share one. */
+@FunctionalInterface
+public interface RefreshTokenStore {
+    /**
+     * Stores the next refresh token in the place of the one before. The access token that came with it is not used until this has
+     * succeeded; if it fails, the next attempt sends the old refresh token again.
+     *
+     * @param next the token; a secret like a password
+     * @return what completes when it is stored for good
+     */
+    CompletionStage<Void> store(String next);
+}

@@ -1,0 +1,163 @@
+package com.example.signet.sdk;
+
+import com.example.signet.identity.events.v1.Changes;
+import com.example.signet.identity.events.v1.TakenScopes;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+
+/**
+ * What was revoked, as docs/EVENTS.md says, kept for as long as tokens live. A token is revoked if its session is among those that ended, or
+ * if it was issued at or before the latest time that was told of its user, its client or one of its scopes.
+ *
+ * <p>Not for several threads at once: {@link Revocations} sees to that.
+ */
+final class RevocationLog {
+    /** How many entries are kept at most. Beyond that all tokens issued so far count as revoked, and the entries are dropped. */
+    static final int MAX_ENTRIES = 2_000_000;
+
+    /** How long entries are kept until Signet has said it: longer than any token lives. */
+    private static final Duration KEEP_UNTOLD = Duration.ofDays(1);
+
+    private static final Duration CLEAN_EVERY = Duration.ofMinutes(1);
+
+    private final int maxEntries;
+    private final Map<Key, Entry> entries = new HashMap<>();
+    private Duration keepFor = KEEP_UNTOLD;
+    private Instant notBefore = Instant.MIN;
+    private Instant cleaned = Instant.MIN;
+
+    RevocationLog(int maxEntries) {
+        this.maxEntries = maxEntries;
+    }
+
+    /** Until when tokens are revoked by it, and until when it is kept. */
+    private record Entry(Instant time, Instant until) {}
+
+    /** What an entry is about. */
+    private sealed interface Key {}
+
+    private record Session(UUID id) implements Key {}
+
+    private record User(String subject) implements Key {}
+
+    private record Client(String id) implements Key {}
+
+    /** {@code subject} and {@code client} are empty for whichever. */
+    private record Taken(String subject, String client, String audience, String scope) implements Key {}
+
+    void keepFor(Duration duration) {
+        keepFor = duration;
+    }
+
+    void notBefore(Instant time) {
+        notBefore = time.isAfter(notBefore) ? time : notBefore;
+    }
+
+    /** Takes in what has changed, told at {@code now}. */
+    void tell(Changes changes, Instant now) {
+        clean(now);
+        changes.getEndedSessionsList().forEach(id -> put(session(id), Instant.MAX, now));
+        changes.getEndedUserSessionsList().forEach(user -> put(new User(lower(user.getSubject())), Times.of(user.getTime()), now));
+        changes.getEndedClientsList().forEach(client -> put(new Client(lower(client.getClientId())), Times.of(client.getTime()), now));
+        for (TakenScopes taken : changes.getTakenScopesList()) {
+            for (String scope : taken.getScopesList()) {
+                Key key = new Taken(lower(taken.getSubject()), lower(taken.getClientId()), taken.getAudience(), scope);
+                put(key, Times.of(taken.getTime()), now);
+            }
+        }
+    }
+
+    boolean isRevoked(Claims token) {
+        Instant issued = Times.ofEpochSecond(token.iat());
+        String subject = token.sub().toString();
+        String client = lower(token.clientId());
+        if (issued.isBefore(notBefore)
+                || (token.sid() != null && covers(new Session(token.sid()), issued))
+                || covers(new User(subject), issued)
+                || covers(new Client(client), issued)) {
+            return true;
+        }
+        for (String audience : token.aud()) {
+            for (String scope : token.scopes()) {
+                if (isTaken(List.of("", subject), List.of("", client), audience, scope, issued)) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    int size() {
+        return entries.size();
+    }
+
+    private boolean isTaken(List<String> subjects, List<String> clients, String audience, String scope, Instant issued) {
+        return subjects.stream().anyMatch(subject ->
+                clients.stream().anyMatch(client -> covers(new Taken(subject, client, audience, scope), issued)));
+    }
+
+    private boolean covers(Key key, Instant issued) {
+        Entry entry = entries.get(key);
+        return entry != null && !issued.isAfter(entry.time);
+    }
+
+    private void put(Key key, Instant time, Instant now) {
+        Instant later = time.isAfter(now) && time != Instant.MAX ? time : now;
+        Entry known = entries.get(key);
+        // Of several times the latest counts: what is told again changes nothing.
+        Instant latest = known != null && known.time.isAfter(time) ? known.time : time;
+        entries.put(key, new Entry(latest, plus(later, keepFor)));
+        if (entries.size() > maxEntries) {
+            overflow(now);
+        }
+    }
+
+    /** Too much to keep: what was issued so far is refused, or up to the latest time that was told. */
+    private void overflow(Instant now) {
+        Instant latest = now;
+        for (Entry entry : entries.values()) {
+            latest = entry.time != Instant.MAX && entry.time.isAfter(latest) ? entry.time : latest;
+        }
+        notBefore(plus(latest, Duration.ofSeconds(1)));
+        entries.clear();
+    }
+
+    private void clean(Instant now) {
+        if (now.isBefore(plus(cleaned, CLEAN_EVERY)) && !now.isBefore(cleaned)) {
+            return;
+        }
+        cleaned = now;
+        for (Iterator<Entry> it = entries.values().iterator(); it.hasNext(); ) {
+            if (!it.next().until.isAfter(now)) {
+                it.remove();
+            }
+        }
+    }
+
+    private static Key session(String id) {
+        try {
+            return new Session(UUID.fromString(id));
+        } catch (IllegalArgumentException notUuid) {
+            // No token names it.
+            return new User("session " + id);
+        }
+    }
+
+    /** Ids are UUIDs, or `signet`: capitals make no difference. */
+    private static String lower(String id) {
+        return id.toLowerCase(java.util.Locale.ROOT);
+    }
+
+    private static Instant plus(Instant time, Duration duration) {
+        try {
+            return time.plus(duration);
+        } catch (java.time.DateTimeException | ArithmeticException beyond) {
+            return Instant.MAX;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+package com.example.signet.sdk;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.rpc.ErrorInfo;
+import com.google.rpc.RetryInfo;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.Set;
+
+/** Reads what Signet and server halves refuse: which answers are final, and which say that another token would do. */
+final class TokenRefusal {
+    private static final Set<Status.Code> PASSING = Set.of(
+            Status.Code.UNAVAILABLE, Status.Code.DEADLINE_EXCEEDED, Status.Code.RESOURCE_EXHAUSTED, Status.Code.INTERNAL,
+            Status.Code.UNKNOWN, Status.Code.CANCELLED, Status.Code.ABORTED);
+    private static final Set<String> BY_ANOTHER_TOKEN = Set.of(Reason.TOKEN_EXPIRED.name(), Reason.TOKEN_REVOKED.name());
+
+    private TokenRefusal() {}
+
+    /** What a call fails with that needs a token, if {@code failure} is why there is none. */
+    static StatusRuntimeException of(Throwable failure) {
+        Throwable cause = failure.getCause() != null && !(failure instanceof StatusRuntimeException) ? failure.getCause() : failure;
+        Status status = Status.fromThrowable(cause);
+        if (!isFinal(cause)) {
+            String why = status.getDescription() == null ? status.getCode().name() : status.getDescription();
+            return Status.UNAVAILABLE.withDescription("there is no access token: " + why).asRuntimeException();
+        }
+        com.google.rpc.Status details = StatusProto.fromThrowable(cause);
+        com.google.rpc.Status.Builder told = details == null ? com.google.rpc.Status.newBuilder() : details.toBuilder();
+        return StatusProto.toStatusRuntimeException(told
+                .setCode(Status.Code.UNAUTHENTICATED.value())
+                .setMessage("Signet issues no access token: " + status.getDescription())
+                .build());
+    }
+
+    /** Whether asking again will not help: Signet has decided. */
+    static boolean isFinal(Throwable failure) {
+        boolean isAnswer = failure instanceof StatusRuntimeException || failure instanceof io.grpc.StatusException;
+        return isAnswer && !PASSING.contains(Status.fromThrowable(failure).getCode());
+    }
+
+    /** When Signet wants to be asked again, if it says so. */
+    static Optional<Duration> retryDelay(Throwable failure) {
+        com.google.rpc.Status details = StatusProto.fromThrowable(failure);
+        return detail(details, RetryInfo.class)
+                .map(info -> Duration.ofSeconds(info.getRetryDelay().getSeconds(), info.getRetryDelay().getNanos()));
+    }
+
+    /**
+     * Whether a call that failed so is refused by the service itself for its token, so that another token may do: not where a service passes
+     * on the refusal of the next one.
+     */
+    static boolean asksForAnotherToken(Status status, Metadata trailers, String audience, String method) {
+        if (status.getCode() != Status.Code.UNAUTHENTICATED || trailers == null) {
+            return false;
+        }
+        return detail(StatusProto.fromStatusAndTrailers(status, trailers), ErrorInfo.class)
+                .filter(info -> info.getDomain().equals(Refusal.DOMAIN) && BY_ANOTHER_TOKEN.contains(info.getReason()))
+                .filter(info -> audience.equals(info.getMetadataOrDefault("audience", null)))
+                .filter(info -> method.equals(info.getMetadataOrDefault("method", null)))
+                .isPresent();
+    }
+
+    private static <M extends com.google.protobuf.Message> Optional<M> detail(com.google.rpc.Status details, Class<M> type) {
+        if (details == null) {
+            return Optional.empty();
+        }
+        for (Any detail : details.getDetailsList()) {
+            if (detail.is(type)) {
+                try {
+                    return Optional.of(detail.unpack(type));
+                } catch (InvalidProtocolBufferException malformed) {
+                    return Optional.empty();
+                }
+            }
+        }
+        return Optional.empty();
+    }
+}

@@ -99,12 +99,12 @@ public final class Policy {
 
     /** What the method at {@code path} declares; {@code method} is its descriptor, or null. */
     Access access(String path, MethodDescriptor<?, ?> method) {
+        if (publicServices.contains(serviceOf(path))) {
+            return Access.PUBLIC;
+        }
         Access known = methods.get(path);
         if (known != null) {
             return known;
-        }
-        if (publicServices.contains(serviceOf(path))) {
-            return Access.PUBLIC;
         }
         if (readsServed && method != null && method.getSchemaDescriptor() instanceof ProtoMethodDescriptorSupplier supplier) {
             return served.computeIfAbsent(path, it -> declared(supplier, it));

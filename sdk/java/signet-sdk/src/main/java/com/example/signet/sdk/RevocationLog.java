@@ -72,19 +72,21 @@ final class RevocationLog {
         }
     }
 
-    boolean isRevoked(Claims token) {
+    /** Whether {@code token} is revoked at {@code now}: what is older than any token that lives counts no more. */
+    boolean isRevoked(Claims token, Instant now) {
         Instant issued = Times.ofEpochSecond(token.iat());
         String subject = token.sub().toString();
         String client = lower(token.clientId());
+        Question asked = new Question(issued, now);
         if (issued.isBefore(notBefore)
-                || (token.sid() != null && covers(new Session(token.sid()), issued))
-                || covers(new User(subject), issued)
-                || covers(new Client(client), issued)) {
+                || (token.sid() != null && asked.isCovered(new Session(token.sid())))
+                || asked.isCovered(new User(subject))
+                || asked.isCovered(new Client(client))) {
             return true;
         }
         for (String audience : token.aud()) {
             for (String scope : token.scopes()) {
-                if (isTaken(List.of("", subject), List.of("", client), audience, scope, issued)) {
+                if (isTaken(List.of("", subject), List.of("", client), audience, scope, asked)) {
                     return true;
                 }
             }
@@ -96,14 +98,25 @@ final class RevocationLog {
         return entries.size();
     }
 
-    private boolean isTaken(List<String> subjects, List<String> clients, String audience, String scope, Instant issued) {
+    private boolean isTaken(List<String> subjects, List<String> clients, String audience, String scope, Question asked) {
         return subjects.stream().anyMatch(subject ->
-                clients.stream().anyMatch(client -> covers(new Taken(subject, client, audience, scope), issued)));
+                clients.stream().anyMatch(client -> asked.isCovered(new Taken(subject, client, audience, scope))));
     }
 
-    private boolean covers(Key key, Instant issued) {
-        Entry entry = entries.get(key);
-        return entry != null && !issued.isAfter(entry.time);
+    /** What is asked of a token that was issued at a time. */
+    private final class Question {
+        private final Instant issued;
+        private final Instant now;
+
+        Question(Instant issued, Instant now) {
+            this.issued = issued;
+            this.now = now;
+        }
+
+        boolean isCovered(Key key) {
+            Entry entry = entries.get(key);
+            return entry != null && !issued.isAfter(entry.time) && entry.until.isAfter(now);
+        }
     }
 
     private void put(Key key, Instant time, Instant now) {
@@ -127,7 +140,8 @@ final class RevocationLog {
         entries.clear();
     }
 
-    private void clean(Instant now) {
+    /** Drops what is no longer kept, now and then. */
+    void clean(Instant now) {
         if (now.isBefore(plus(cleaned, CLEAN_EVERY)) && !now.isBefore(cleaned)) {
             return;
         }

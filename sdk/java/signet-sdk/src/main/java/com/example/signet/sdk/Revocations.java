@@ -96,7 +96,7 @@ public final class Revocations implements AutoCloseable {
             switch (message.getPartCase()) {
                 case SNAPSHOT -> isLast = snapshot(message.getSnapshot());
                 case CHANGES -> log.tell(message.getChanges(), time.now());
-                default -> { }
+                default -> log.clean(time.now());
             }
             if (message.hasSnapshot() || message.hasChanges()) {
                 changes++;
@@ -178,7 +178,7 @@ public final class Revocations implements AutoCloseable {
             return false;
         }
         synchronized (log) {
-            boolean isRevoked = log.isRevoked(token.caller().said());
+            boolean isRevoked = log.isRevoked(token.caller().said(), time.now());
             if (!isRevoked) {
                 token.standsAt(changes);
             }

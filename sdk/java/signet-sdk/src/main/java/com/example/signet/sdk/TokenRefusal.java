@@ -29,7 +29,8 @@ final class TokenRefusal {
             String why = status.getDescription() == null ? status.getCode().name() : status.getDescription();
             return Status.UNAVAILABLE.withDescription("there is no access token: " + why).asRuntimeException();
         }
-        com.google.rpc.Status details = StatusProto.fromThrowable(cause);
+        Metadata trailers = Status.trailersFromThrowable(cause);
+        com.google.rpc.Status details = trailers == null ? null : details(status, trailers);
         com.google.rpc.Status.Builder told = details == null ? com.google.rpc.Status.newBuilder() : details.toBuilder();
         return StatusProto.toStatusRuntimeException(told
                 .setCode(Status.Code.UNAUTHENTICATED.value())
@@ -45,7 +46,8 @@ final class TokenRefusal {
 
     /** When Signet wants to be asked again, if it says so. */
     static Optional<Duration> retryDelay(Throwable failure) {
-        com.google.rpc.Status details = StatusProto.fromThrowable(failure);
+        Metadata trailers = Status.trailersFromThrowable(failure);
+        com.google.rpc.Status details = trailers == null ? null : details(Status.fromThrowable(failure), trailers);
         return detail(details, RetryInfo.class)
                 .map(info -> Duration.ofSeconds(info.getRetryDelay().getSeconds(), info.getRetryDelay().getNanos()));
     }
@@ -58,11 +60,20 @@ final class TokenRefusal {
         if (status.getCode() != Status.Code.UNAUTHENTICATED || trailers == null) {
             return false;
         }
-        return detail(StatusProto.fromStatusAndTrailers(status, trailers), ErrorInfo.class)
+        return detail(details(status, trailers), ErrorInfo.class)
                 .filter(info -> info.getDomain().equals(Refusal.DOMAIN) && BY_ANOTHER_TOKEN.contains(info.getReason()))
                 .filter(info -> audience.equals(info.getMetadataOrDefault("audience", null)))
                 .filter(info -> method.equals(info.getMetadataOrDefault("method", null)))
                 .isPresent();
+    }
+
+    /** The details of a failed call; null if there are none, or they cannot be read. */
+    private static com.google.rpc.Status details(Status status, Metadata trailers) {
+        try {
+            return StatusProto.fromStatusAndTrailers(status, trailers);
+        } catch (RuntimeException malformed) {
+            return null;
+        }
     }
 
     private static <M extends com.google.protobuf.Message> Optional<M> detail(com.google.rpc.Status details, Class<M> type) {

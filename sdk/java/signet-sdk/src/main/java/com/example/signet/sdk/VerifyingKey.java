@@ -29,6 +29,7 @@ final class VerifyingKey {
     private static final byte[] ED25519_PREFIX = HexFormat.of().parseHex("302a300506032b6570032100");
 
     private static final int COORDINATE_BYTES = 32;
+    private static final int ED25519_SIGNATURE_BYTES = 64;
     private static final int RSA_MIN_BITS = 2048;
     private static final int RSA_MAX_BITS = 8192;
 
@@ -145,6 +146,10 @@ final class VerifyingKey {
         System.arraycopy(x, 0, encoded, ED25519_PREFIX.length, x.length);
         PublicKey key = KeyFactory.getInstance("Ed25519").generatePublic(new X509EncodedKeySpec(encoded));
         Check check = (message, signature) -> {
+            // The JDK passes over what stands behind the signature.
+            if (signature.length != ED25519_SIGNATURE_BYTES) {
+                return false;
+            }
             Signature verifier = Signature.getInstance("Ed25519");
             verifier.initVerify(key);
             verifier.update(message);

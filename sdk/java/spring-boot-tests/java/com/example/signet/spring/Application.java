@@ -1,0 +1,60 @@
+package com.example.signet.spring;
+
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.util.ArrayList;
+import java.util.List;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.boot.builder.SpringApplicationBuilder;
+import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.security.core.Authentication;
+import org.springframework.security.core.GrantedAuthority;
+import org.springframework.web.bind.annotation.GetMapping;
+import org.springframework.web.bind.annotation.RestController;
+
+/** A small application without a line about security. */
+@SpringBootApplication
+public class Application {
+    /** What Spring makes. */
+    public Application() {}
+
+    /** Its one page. */
+    @RestController
+    public static class Hello {
+        /** What Spring makes. */
+        public Hello() {}
+
+        /**
+         * Says who asks.
+         *
+         * @param caller who asks
+         * @return the name and the authorities
+         */
+        @GetMapping("/")
+        public String hello(Authentication caller) {
+            return caller.getName() + " " + caller.getAuthorities().stream().map(GrantedAuthority::getAuthority)
+                    .filter(authority -> authority.startsWith("SCOPE_")).sorted().toList();
+        }
+    }
+
+    static ConfigurableApplicationContext start(String... properties) {
+        List<String> all = new ArrayList<>(List.of(
+                "--server.port=0", "--server.address=127.0.0.1", "--spring.main.banner-mode=off", "--logging.level.root=error",
+                "--spring.grpc.server.port=0"));
+        for (String property : properties) {
+            all.add("--" + property);
+        }
+        return new SpringApplicationBuilder(Application.class).run(all.toArray(String[]::new));
+    }
+
+    static HttpResponse<String> get(ConfigurableApplicationContext application, String token) throws Exception {
+        String port = application.getEnvironment().getProperty("local.server.port");
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/"));
+        if (token != null) {
+            request.header("Authorization", "Bearer " + token);
+        }
+        return HttpClient.newHttpClient().send(request.build(), HttpResponse.BodyHandlers.ofString());
+    }
+}

@@ -1,0 +1,64 @@
+package com.example.signet.spring;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.example.signet.sdk.testing.TestIssuer;
+import java.net.ServerSocket;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+import org.springframework.context.ConfigurableApplicationContext;
+
+/** A service that is protected by two properties alone. */
+class StarterTest {
+    @Test
+    void twoPropertiesProtectAService() throws Exception {
+        try (WebIssuer web = new WebIssuer();
+                ConfigurableApplicationContext application =
+                        Application.start("signet.issuer=" + web.issuer.issuer(), "signet.audience=stock")) {
+            String good = web.issuer.user("alice").audiences("stock").scopes("stock:write").sign();
+            HttpResponse<String> answer = Application.get(application, good);
+            assertEquals(200, answer.statusCode());
+            assertEquals(TestIssuer.id("alice") + " [SCOPE_stock:write]", answer.body());
+
+            HttpResponse<String> without = Application.get(application, null);
+            assertEquals(401, without.statusCode());
+            assertTrue(challenge(without).startsWith("Bearer"), challenge(without));
+            assertFalse(without.headers().firstValue("Set-Cookie").isPresent());
+
+            refused(application, web.issuer.user("alice").audiences("orders").sign(), "TOKEN_INVALID");
+            refused(application, web.issuer.user("alice").audiences("stock").typ("JWT").sign(), "TOKEN_INVALID");
+            refused(application, web.issuer.user("alice").audiences("stock").lifetime(Duration.ofMinutes(-1)).sign(), "TOKEN_INVALID", "TOKEN_EXPIRED");
+            refused(application, good.substring(0, good.length() - 8) + "AAAAAAAA", "TOKEN_INVALID");
+        }
+    }
+
+    @Test
+    void whileTheIssuerIsAwayItCannotTell() throws Exception {
+        int closed;
+        try (ServerSocket free = new ServerSocket(0)) {
+            closed = free.getLocalPort();
+        }
+        String issuer = "http://127.0.0.1:" + closed;
+        try (ConfigurableApplicationContext application = Application.start("signet.issuer=" + issuer, "signet.audience=stock")) {
+            HttpResponse<String> answer =
+                    Application.get(application, TestIssuer.builder().issuer(issuer).build().user("alice").audiences("stock").sign());
+            assertEquals(503, answer.statusCode());
+        }
+    }
+
+    private static void refused(ConfigurableApplicationContext application, String token, String... reasons) throws Exception {
+        HttpResponse<String> answer = Application.get(application, token);
+        assertEquals(401, answer.statusCode());
+        String challenge = challenge(answer);
+        assertTrue(challenge.contains("error=\"invalid_token\""), challenge);
+        assertTrue(java.util.Arrays.stream(reasons).anyMatch(challenge::contains), challenge);
+        assertFalse(challenge.contains(token));
+    }
+
+    private static String challenge(HttpResponse<?> response) {
+        return response.headers().firstValue("WWW-Authenticate").orElseThrow();
+    }
+}

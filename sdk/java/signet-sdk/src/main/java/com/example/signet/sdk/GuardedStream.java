@@ -34,9 +34,12 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
             }
             isClosed = true;
             isEnded = true;
+        }
+        // First, so that the handler finds the reason there: once the call is closed, its completion cancels the context, too.
+        context.cancel(refusal);
+        synchronized (lock) {
             delegate().close(status, refusal.trailers());
         }
-        context.cancel(refusal);
     }
 
     ServerCall.Listener<Q> listener(ServerCall.Listener<Q> handler, OpenStreams.Stream watched) {

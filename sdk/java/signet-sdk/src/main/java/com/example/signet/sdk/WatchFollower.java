@@ -105,7 +105,6 @@ final class WatchFollower implements AutoCloseable {
 
     /** Plans the next stream; at the next replica, if this one did not answer or goes away. */
     private void ended(Status status, Duration after, boolean goesToNext) {
-        revocations.state(Hooks.RevocationsState.DOWN);
         Duration whole = after.plus(Duration.ofMillis(Math.round(random.getAsDouble() * 1_000)));
         synchronized (this) {
             stream = null;
@@ -116,6 +115,8 @@ final class WatchFollower implements AutoCloseable {
                 replica = (replica + 1) % servers.count();
             }
             pause = time.schedule(whole, this::connect);
+            // Under the lock, so that it is told before the next stream is.
+            revocations.state(Hooks.RevocationsState.DOWN);
         }
         if (!status.isOk()) {
             LOG.log(System.Logger.Level.INFO, "the stream of revocations has ended: {0} {1}", status.getCode(), status.getDescription());

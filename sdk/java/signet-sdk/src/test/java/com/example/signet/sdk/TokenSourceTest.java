@@ -1,0 +1,261 @@
+package com.example.signet.sdk;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.example.signet.identity.v1.IssueTokenRequest;
+import com.nimbusds.jose.crypto.ECDSAVerifier;
+import com.nimbusds.jwt.SignedJWT;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.security.KeyPair;
+import java.security.KeyPairGenerator;
+import java.security.interfaces.ECPublicKey;
+import java.security.spec.ECGenParameterSpec;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** Getting and renewing tokens, of a Signet on a real connection, with a clock that is turned by hand. */
+class TokenSourceTest {
+    private final ManualTime time = new ManualTime(Instant.ofEpochSecond(1_800_000_000));
+    private final FakeSignet signet = new FakeSignet();
+    private final SignetServers servers = signet.servers();
+
+    @AfterEach
+    void stop() {
+        servers.close();
+        signet.close();
+    }
+
+    @Test
+    void allWhoNeedATokenShareOneRequest() throws Exception {
+        CountDownLatch hold = new CountDownLatch(1);
+        signet.answers = request -> {
+            await(hold);
+            return signet.token(900);
+        };
+        TokenSource source = source().build();
+        List<CompletableFuture<AccessToken>> calls = new ArrayList<>();
+        for (int call = 0; call < 100; call++) {
+            calls.add(source.token());
+        }
+        hold.countDown();
+        Set<AccessToken> got = new HashSet<>();
+        for (CompletableFuture<AccessToken> call : calls) {
+            got.add(get(call));
+        }
+        assertEquals(1, got.size());
+        assertEquals(1, signet.issued.get());
+        assertFalse(got.iterator().next().toString().contains("token-1"));
+    }
+
+    @Test
+    void itIsRenewedInTheBackgroundAndCallsGoOnMeanwhile() throws Exception {
+        TokenSource source = source().build();
+        AccessToken first = get(source.token());
+        time.advance(Duration.ofSeconds(719));
+        assertEquals(first, get(source.token()));
+        assertEquals(1, signet.issued.get());
+        CountDownLatch hold = new CountDownLatch(1);
+        signet.answers = request -> {
+            await(hold);
+            return signet.token(900);
+        };
+        time.advance(Duration.ofSeconds(1));
+        CompletableFuture<AccessToken> during = source.token();
+        assertTrue(during.isDone(), "it does not wait");
+        assertEquals(first, get(during));
+        hold.countDown();
+        time.advance(Duration.ofSeconds(180));
+        assertEquals("token-2", get(source.token()).value());
+    }
+
+    @Test
+    void whileSignetIsAwayTheOldTokenIsGoodUntilItExpires() throws Exception {
+        TokenSource source = source().build();
+        AccessToken first = get(source.token());
+        signet.answers = request -> {
+            throw Status.UNAVAILABLE.asRuntimeException();
+        };
+        time.advance(Duration.ofSeconds(899));
+        for (int call = 0; call < 10; call++) {
+            assertEquals(first, get(source.token()));
+        }
+        time.advance(Duration.ofSeconds(1));
+        assertEquals(Status.Code.UNAVAILABLE, failure(source.token()).getStatus().getCode());
+        signet.answers = request -> signet.token(900);
+        time.advance(Duration.ofSeconds(30));
+        assertEquals("token-2", get(source.token()).value());
+    }
+
+    @Test
+    void failuresAreFollowedByPausesThatDouble() throws Exception {
+        signet.answers = request -> {
+            throw Status.UNAVAILABLE.asRuntimeException();
+        };
+        TokenSource source = source().build();
+        int asked = 0;
+        for (long pause : new long[] {0, 750, 1_500, 3_000, 6_000, 12_000, 22_500, 22_500}) {
+            if (pause > 0) {
+                time.advance(Duration.ofMillis(pause - 1));
+                failure(source.token());
+                assertEquals(asked, signet.asked.size(), "it pauses");
+                time.advance(Duration.ofMillis(1));
+            }
+            failure(source.token());
+            assertEquals(++asked, signet.asked.size());
+        }
+    }
+
+    @Test
+    void aFinalRefusalIsHandedUpAsItIsAndNotAskedAgainForTenSeconds() throws Exception {
+        signet.answers = request -> {
+            throw FakeSignet.refusal(Status.Code.UNAUTHENTICATED, "INVALID_CLIENT");
+        };
+        TokenSource source = source().build();
+        for (int call = 0; call < 5; call++) {
+            StatusRuntimeException failure = failure(source.token());
+            assertEquals(Status.Code.UNAUTHENTICATED, failure.getStatus().getCode());
+            assertTrue(StatusProto.fromThrowable(failure).toString().contains("INVALID_CLIENT"));
+        }
+        assertEquals(1, signet.asked.size());
+        signet.answers = request -> {
+            throw FakeSignet.refusal(Status.Code.INVALID_ARGUMENT, "INVALID_SCOPE");
+        };
+        time.advance(Duration.ofSeconds(10));
+        StatusRuntimeException failure = failure(source.token());
+        assertEquals(Status.Code.UNAUTHENTICATED, failure.getStatus().getCode());
+        assertTrue(StatusProto.fromThrowable(failure).toString().contains("INVALID_SCOPE"));
+    }
+
+    @Test
+    void theNextReplicaIsAskedIfOneIsAway() throws Exception {
+        FakeSignet gone = new FakeSignet();
+        gone.close();
+        try (SignetServers both = SignetServers.of(gone.address(), signet.address())) {
+            TokenSource source = TokenSource.builder(both, "stock").clientSecret("id", "secret").build();
+            assertEquals("token-1", get(source.token()).value());
+        }
+    }
+
+    @Test
+    void whatIsAskedForIsSaid() throws Exception {
+        get(source().scopes("a", "b").build().token());
+        IssueTokenRequest asked = signet.asked.take();
+        assertEquals("a b", asked.getScope());
+        assertEquals(List.of("stock"), asked.getAudiencesList());
+        assertEquals("secret", asked.getClient().getClientSecret());
+        get(TokenSource.builder(servers, "stock").certificate("id").build().token());
+        assertEquals("id", signet.asked.take().getClient().getClientId());
+        assertThrows(IllegalArgumentException.class, () -> TokenSource.builder(servers, "stock").build());
+    }
+
+    @Test
+    void aClientSignsEachAssertionAnew() throws Exception {
+        KeyPairGenerator generator = KeyPairGenerator.getInstance("EC");
+        generator.initialize(new ECGenParameterSpec("secp256r1"));
+        KeyPair pair = generator.generateKeyPair();
+        TokenSource source = TokenSource.builder(servers, "stock").time(time)
+                .privateKeyJwt("client", "https://id.example", pair.getPrivate(), "k1").build();
+        Set<String> ids = new HashSet<>();
+        for (int call = 0; call < 2; call++) {
+            source.drop(get(source.token()));
+            SignedJWT assertion = SignedJWT.parse(signet.asked.take().getClient().getClientAssertion());
+            assertTrue(assertion.verify(new ECDSAVerifier((ECPublicKey) pair.getPublic())));
+            assertEquals("client-authentication+jwt", assertion.getHeader().getType().getType());
+            assertEquals("k1", assertion.getHeader().getKeyID());
+            assertEquals(List.of("https://id.example"), assertion.getJWTClaimsSet().getAudience());
+            assertEquals("client", assertion.getJWTClaimsSet().getIssuer());
+            assertEquals("client", assertion.getJWTClaimsSet().getSubject());
+            assertEquals(time.now().plusSeconds(60), assertion.getJWTClaimsSet().getExpirationTime().toInstant());
+            ids.add(assertion.getJWTClaimsSet().getJWTID());
+        }
+        assertEquals(2, ids.size());
+        KeyPair odd = KeyPairGenerator.getInstance("X25519").generateKeyPair();
+        assertThrows(IllegalArgumentException.class,
+                () -> TokenSource.builder(servers, "stock").privateKeyJwt("c", "https://id.example", odd.getPrivate(), null));
+    }
+
+    @Test
+    void theNextRefreshTokenIsStoredBeforeTheAccessTokenIsUsed() throws Exception {
+        signet.answers = request -> signet.token(900).toBuilder()
+                .setRefreshToken("after " + request.getRefreshToken().getRefreshToken()).build();
+        List<String> stored = new ArrayList<>();
+        CompletableFuture<Void> storing = new CompletableFuture<>();
+        TokenSource source = TokenSource.builder(servers, "stock").time(time).random(() -> 0.5)
+                .refreshToken("first", next -> {
+                    stored.add(next);
+                    return stored.size() == 1 ? storing : CompletableFuture.completedFuture(null);
+                }).build();
+        CompletableFuture<AccessToken> call = source.token();
+        signet.asked.take();
+        assertFalse(call.isDone());
+        storing.completeExceptionally(new IllegalStateException("the disk is full"));
+        assertEquals(Status.Code.UNAVAILABLE, failure(call).getStatus().getCode());
+        time.advance(Duration.ofSeconds(1));
+        assertEquals("token-2", get(source.token()).value());
+        assertEquals("first", signet.asked.take().getRefreshToken().getRefreshToken(), "the same again");
+        assertEquals(List.of("after first", "after first"), stored);
+        time.advance(Duration.ofSeconds(900));
+        get(source.token());
+        assertEquals("after first", signet.asked.take().getRefreshToken().getRefreshToken());
+    }
+
+    @Test
+    void anExchangeThatWasRepeatedLateIsMadeOnceMore() throws Exception {
+        signet.answers = request -> signet.token(signet.issued.get() == 0 ? 0 : 900).toBuilder()
+                .setRefreshToken("next " + signet.issued.get()).build();
+        TokenSource source = TokenSource.builder(servers, "stock").time(time)
+                .refreshToken("first", next -> CompletableFuture.completedFuture(null), "client", null).build();
+        assertEquals("token-2", get(source.token()).value());
+        assertEquals("first", signet.asked.take().getRefreshToken().getRefreshToken());
+        assertEquals("next 1", signet.asked.take().getRefreshToken().getRefreshToken());
+    }
+
+    @Test
+    void secretsGoOverPlaintextOnlyToThisMachine() {
+        assertThrows(IllegalArgumentException.class,
+                () -> SignetServers.with(io.grpc.InsecureChannelCredentials.create(), "id.example:50051"));
+        assertThrows(IllegalArgumentException.class, () -> SignetServers.allowPlaintext(" ", "id.example:50051"));
+        SignetServers.allowPlaintext("the sidecar encrypts", "id.example:50051").close();
+        for (String here : List.of("127.0.0.1:1", "dns:///127.9.9.9:1", "[::1]:1", "localhost:1", "LOCALHOST:1")) {
+            assertTrue(Addresses.isLoopback(here), here);
+        }
+        for (String there : List.of("10.0.0.1:1", "localhost.example:1", "[::2]:1", "0.0.0.0:1", "127.0.0.1.example:1")) {
+            assertFalse(Addresses.isLoopback(there), there);
+        }
+    }
+
+    private TokenSource.Builder source() {
+        return TokenSource.builder(servers, "stock").clientSecret("id", "secret").time(time).random(() -> 0.5);
+    }
+
+    private static AccessToken get(CompletableFuture<AccessToken> call) throws Exception {
+        return call.get(20, TimeUnit.SECONDS);
+    }
+
+    private static StatusRuntimeException failure(CompletableFuture<AccessToken> call) {
+        return (StatusRuntimeException) assertThrows(ExecutionException.class, () -> get(call)).getCause();
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException interrupted) {
+            throw new IllegalStateException(interrupted);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+package com.example.signet.sdk;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.junit.jupiter.api.Test;
+
+/** The verifier's keys and memory: when the issuer is asked, who waits, and what a flood costs. */
+class VerifierTest {
+    private static final Rule ANY = Rule.authenticated();
+
+    private final ManualTime time = new ManualTime(Instant.ofEpochSecond(1_800_000_000));
+    private final Tokens tokens = new Tokens(time);
+
+    @Test
+    void aNewKeyIsFoundByAllWhoWaitWithOneFetch() throws Exception {
+        try (Verifier verifier = tokens.verifier().build()) {
+            verifier.ready().get(1, TimeUnit.SECONDS);
+            time.advance(Duration.ofSeconds(5));
+            tokens.rotate(true);
+            tokens.hold();
+            List<CompletableFuture<Caller>> calls = new ArrayList<>();
+            for (int call = 0; call < 100; call++) {
+                calls.add(verifier.verify(tokens.user(), ANY, "/m"));
+            }
+            time.advance(Duration.ZERO);
+            assertTrue(calls.stream().noneMatch(CompletableFuture::isDone));
+            tokens.release();
+            for (CompletableFuture<Caller> call : calls) {
+                assertEquals(Tokens.USER, call.get(10, TimeUnit.SECONDS).id());
+            }
+            assertEquals(2, tokens.fetches.get());
+        }
+    }
+
+    @Test
+    void aFloodOfMadeUpKeysCostsTheIssuerOneFetchInFiveSeconds() throws Exception {
+        try (Verifier verifier = tokens.verifier().build()) {
+            time.advance(Duration.ofSeconds(5));
+            for (int second = 0; second < 20; second++) {
+                List<CompletableFuture<Caller>> calls = new ArrayList<>();
+                for (int call = 0; call < 50; call++) {
+                    calls.add(verifier.verify(tokens.sign(tokens.claims(), UUID.randomUUID().toString()), ANY, "/m"));
+                }
+                time.advance(Duration.ofSeconds(1));
+            }
+            assertTrue(tokens.fetches.get() <= 1 + 5, "fetches: " + tokens.fetches.get());
+        }
+    }
+
+    @Test
+    void aKeyThatWasNotFoundIsRefusedAtOnceUntilTheNextFetchMayBegin() throws Exception {
+        try (Verifier verifier = tokens.verifier().build()) {
+            time.advance(Duration.ofSeconds(5));
+            tokens.rotate(false);
+            CompletableFuture<Caller> first = verifier.verify(tokens.user(), ANY, "/m");
+            time.advance(Duration.ZERO);
+            assertEquals(Reason.TOKEN_INVALID, reason(first));
+            CompletableFuture<Caller> second = verifier.verify(tokens.user(), ANY, "/m");
+            assertTrue(second.isDone());
+            assertEquals(Reason.TOKEN_INVALID, reason(second));
+            assertEquals(2, tokens.fetches.get());
+            tokens.publish();
+            time.advance(Duration.ofSeconds(5));
+            CompletableFuture<Caller> third = verifier.verify(tokens.user(), ANY, "/m");
+            time.advance(Duration.ZERO);
+            assertEquals(Tokens.USER, third.get(10, TimeUnit.SECONDS).id());
+        }
+    }
+
+    @Test
+    void atMostAThousandCallsWait() throws Exception {
+        tokens.hold();
+        try (Verifier verifier = tokens.verifier().build()) {
+            List<CompletableFuture<Caller>> calls = new ArrayList<>();
+            for (int call = 0; call < IssuerKeys.MAX_WAITING; call++) {
+                calls.add(verifier.verify(tokens.user(), ANY, "/m"));
+            }
+            CompletableFuture<Caller> oneTooMany = verifier.verify(tokens.user(), ANY, "/m");
+            assertTrue(oneTooMany.isDone());
+            assertEquals(Reason.UNAVAILABLE, reason(oneTooMany));
+            tokens.release();
+            for (CompletableFuture<Caller> call : calls) {
+                call.get(20, TimeUnit.SECONDS);
+            }
+        }
+    }
+
+    @Test
+    void callsWaitFiveSecondsForTheFirstKeys() throws Exception {
+        tokens.hold();
+        try (Verifier verifier = tokens.verifier().build()) {
+            CompletableFuture<Caller> call = verifier.verify(tokens.user(), ANY, "/m");
+            time.advance(Duration.ofMillis(4_999));
+            assertThrows(TimeoutException.class, () -> call.get(50, TimeUnit.MILLISECONDS));
+            time.advance(Duration.ofMillis(1));
+            assertEquals(Reason.UNAVAILABLE, reason(call));
+            assertFalse(verifier.ready().isDone());
+        }
+    }
+
+    @Test
+    void theLastGoodKeysCountForADayWhileTheIssuerIsAway() throws Exception {
+        try (Verifier verifier = tokens.verifier().build()) {
+            tokens.away(true);
+            time.advance(Duration.ofHours(24));
+            assertEquals(Tokens.USER, verifier.verify(tokens.user(), ANY, "/m").get(1, TimeUnit.SECONDS).id());
+            time.advance(Duration.ofSeconds(1));
+            CompletableFuture<Caller> late = verifier.verify(tokens.user(), ANY, "/m");
+            time.advance(Duration.ofSeconds(5));
+            assertEquals(Reason.UNAVAILABLE, reason(late));
+            tokens.away(false);
+            time.advance(Duration.ofMinutes(1));
+            assertEquals(Tokens.USER, verifier.verify(tokens.user(), ANY, "/m").get(10, TimeUnit.SECONDS).id());
+        }
+    }
+
+    @Test
+    void keysAreFetchedAgainBeforeTheyAreStaleAndSoonAfterFailures() {
+        try (Verifier verifier = tokens.verifier().build()) {
+            time.advance(Duration.ofHours(1));
+            assertEquals(1 + 13, tokens.fetches.get(), "each 270 s");
+            tokens.away(true);
+            time.advance(Duration.ofMinutes(5));
+            int before = tokens.fetches.get();
+            time.advance(Duration.ofHours(1));
+            assertEquals(80, tokens.fetches.get() - before, "each 45 s");
+            assertFalse(verifier.audience().isEmpty());
+        }
+    }
+
+    @Test
+    void aTokenIsRememberedUntilItsKeyIsGone() throws Exception {
+        List<String> told = new CopyOnWriteArrayList<>();
+        Hooks hooks = new Hooks() {
+            @Override
+            public void verified(String reason, boolean cached) {
+                told.add(reason + " " + cached);
+            }
+        };
+        Revocations revocations = Revocations.told(time);
+        revocations.tell(Messages.snapshot());
+        try (Verifier verifier = tokens.verifier().hooks(hooks).revocations(revocations).build()) {
+            String token = tokens.user();
+            verifier.verify(token, ANY, "/m").join();
+            verifier.verify(token, ANY, "/m").join();
+            assertEquals(List.of("OK false", "OK true"), told);
+            tokens.rotate(true);
+            revocations.tell(Messages.keysChanged());
+            assertEquals(2, tokens.fetches.get(), "at once");
+            verifier.verify(token, ANY, "/m").join();
+            revocations.tell(Messages.ended(Tokens.SESSION));
+            assertEquals(Reason.TOKEN_REVOKED, reason(verifier.verify(token, ANY, "/m")));
+            assertEquals("TOKEN_REVOKED true", told.get(3));
+        }
+    }
+
+    @Test
+    void hooksThatFailChangeNothing() {
+        Hooks hooks = new Hooks() {
+            @Override
+            public void verified(String reason, boolean cached) {
+                throw new IllegalStateException("a defect of the metrics");
+            }
+
+            @Override
+            public void keysFetched(boolean ok) {
+                throw new IllegalStateException("a defect of the metrics");
+            }
+        };
+        try (Verifier verifier = tokens.verifier().hooks(hooks).build()) {
+            assertEquals(Tokens.USER, verifier.verify(tokens.user(), ANY, "/m").join().id());
+        }
+    }
+
+    @Test
+    void introspectionThatFailsIsUnavailable() {
+        var claims = tokens.claims();
+        claims.put("roles_omitted", true);
+        String token = tokens.sign(claims);
+        Rule rule = Rule.builder().anyRoles("boss").build();
+        for (Introspection asked : List.<Introspection>of(
+                it -> CompletableFuture.failedFuture(new IllegalStateException("away")),
+                it -> {
+                    throw new IllegalStateException("a defect");
+                })) {
+            try (Verifier verifier = tokens.verifier().introspection(asked).build()) {
+                assertEquals(Reason.UNAVAILABLE, reason(verifier.verify(token, rule, "/m")));
+            }
+        }
+    }
+
+    @Test
+    void theCacheIsBoundedAndKeepsWhatIsUsed() {
+        TokenCache cache = new TokenCache(160);
+        var used = TokenCache.Fingerprint.of("used");
+        cache.put(used, new TokenCache.Verified(null, null));
+        for (int token = 0; token < 10_000; token++) {
+            cache.put(TokenCache.Fingerprint.of("token " + token), new TokenCache.Verified(null, null));
+            assertTrue(cache.get(used) != null);
+        }
+        assertEquals(160, cache.size());
+    }
+
+    @Test
+    void settingsThatCannotBeMeantAreRefused() {
+        for (String issuer : List.of("", "id.example", "ftp://id.example", "https://id.example?a", "https://id.example#a",
+                "https://id.example/../a", "https://id.example//a", "https://user@id.example", "https://id.example/%61")) {
+            assertThrows(IllegalArgumentException.class, () -> Verifier.builder(issuer, "stock").keySource(tokens).build(), issuer);
+        }
+        assertThrows(IllegalArgumentException.class, () -> Verifier.builder(Tokens.ISSUER, "").build());
+        assertThrows(IllegalArgumentException.class, () -> tokens.verifier().leeway(Duration.ofSeconds(-1)).build());
+        assertThrows(IllegalArgumentException.class, () -> Verifier.builder(Tokens.ISSUER, "stock").jwksUri("/keys"));
+    }
+
+    @Test
+    void aClosedVerifierLetsNobodyWait() {
+        tokens.hold();
+        Verifier verifier = tokens.verifier().build();
+        CompletableFuture<Caller> call = verifier.verify(tokens.user(), ANY, "/m");
+        verifier.close();
+        assertEquals(Reason.UNAVAILABLE, reason(call));
+        assertEquals(Reason.UNAVAILABLE, reason(verifier.verify(tokens.user(), ANY, "/m")));
+        assertEquals(0, time.pending());
+    }
+
+    private static Reason reason(CompletableFuture<Caller> call) {
+        Throwable failure = assertThrows(ExecutionException.class, () -> call.get(10, TimeUnit.SECONDS)).getCause();
+        return ((Refusal) (failure instanceof CompletionException ? failure.getCause() : failure)).reason();
+    }
+}

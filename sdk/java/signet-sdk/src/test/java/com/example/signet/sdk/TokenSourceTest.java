@@ -144,8 +144,9 @@ class TokenSourceTest {
     @Test
     void theNextReplicaIsAskedIfOneIsAway() throws Exception {
         FakeSignet gone = new FakeSignet();
+        String address = gone.address();
         gone.close();
-        try (SignetServers both = SignetServers.of(gone.address(), signet.address())) {
+        try (SignetServers both = SignetServers.of(address, signet.address())) {
             TokenSource source = TokenSource.builder(both, "stock").clientSecret("id", "secret").build();
             assertEquals("token-1", get(source.token()).value());
         }

@@ -182,6 +182,15 @@ pub fn first_names(names: &[String]) -> NameSet {
     NameSet::of(names.iter().map(String::as_str).take(TOLD)).unwrap_or_default()
 }
 
+/// That one of `names`, which are separated by spaces, is what is needed.
+pub(super) fn one_of(what: &str, names: &str) -> String {
+    if names.contains(' ') {
+        format!("one of the {what}s `{}` is", names.replace(' ', "`, `"))
+    } else {
+        format!("the {what} `{names}` is")
+    }
+}
+
 /// Callers and rules of few names, for tests by properties.
 #[cfg(test)]
 pub(crate) mod arbitrary {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     BindingId, CallerKind, KeyId, NameSet, UserId,
+    access_rule::one_of,
     name_set::MalformedNames,
     violation::{FieldViolation, summary},
 };
@@ -454,15 +455,6 @@ fn not_owner(audience: &str, acts_as_owner: bool) -> String {
             "the roles, bindings and policies of the audience `{audience}` are changed by its owners, with a token for this service alone; \
              roles and bindings also by who has `signet.bindings.write`"
         )
-    }
-}
-
-/// That one of `names`, which are separated by spaces, is what is needed.
-fn one_of(what: &str, names: &str) -> String {
-    if names.contains(' ') {
-        format!("one of the {what}s `{}` is", names.replace(' ', "`, `"))
-    } else {
-        format!("the {what} `{names}` is")
     }
 }
 

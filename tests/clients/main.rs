@@ -23,6 +23,7 @@ mod other_hashes;
 mod prometheus;
 mod retries;
 mod signet;
+mod stubs;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

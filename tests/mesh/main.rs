@@ -23,6 +23,7 @@ mod repeats;
 mod replicas;
 mod requests;
 mod rest;
+mod sdks;
 mod signet;
 mod stock;
 #[path = "../support/mod.rs"]

@@ -34,6 +34,13 @@ impl Cluster {
     pub(crate) async fn with_changes(flags: &[&str], changes: &[(&str, &str)]) -> Self {
         // The callers refresh without a pause.
         let first = Signet::start(&[flags, &["--account-refreshes=1000000"]].concat());
+        let cluster = Self::of(first, changes).await;
+        cluster.replicas[0].sign_up().await;
+        cluster
+    }
+
+    /// `first` and another replica, and Envoy before them, with `changes` made to its configuration.
+    pub(crate) async fn of(first: Signet, changes: &[(&str, &str)]) -> Self {
         let second = first.replica();
         let ports = [
             (50051, first.grpc.port()),
@@ -44,7 +51,6 @@ impl Cluster {
         let changes = [&[("address: 0.0.0.0", "address: 127.0.0.1")], changes].concat();
         let envoy = Envoy::start("replicas.yaml", &ports, &changes).await;
         let cluster = Self { replicas: [first, second], envoy };
-        cluster.replicas[0].sign_up().await;
         cluster.all_are_healthy().await;
         cluster
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Keyring, permissions::Given};
 use crate::{
     base::{Clock, Timestamp, fill_from_system},
-    model::{Audience, Claims, ClientId, Error, NameSet, Session, TokenTyp, claims::claimed, id::uuid_v7_of},
+    model::{Audience, Claims, ClientId, Error, NameSet, Session, claims::claimed, id::uuid_v7_of},
 };
 
 /// The longest token that says something of roles or attributes: gRPC in Java takes 8 KiB for all metadata of a call.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use signet::{
     auth::{
-        AuthLayer, Authenticator, FetchSettings, OnRefusal, Policy, RemoteKeys, RemoteKeysError,
+        AuthLayer, Authenticator, FetchSettings, JwtTyp, OnRefusal, Policy, RemoteKeys, RemoteKeysError,
         Verifier as TokenVerifier, VerifierSettings,
     },
     errors::FailureLog,
@@ -310,7 +310,7 @@ impl VerifierBuilder {
             audience: audience.clone(),
             leeway: self.leeway,
             cache_size: self.cache_size,
-            token_typ_jwt: self.token_typ_jwt,
+            token_typ_jwt: if self.token_typ_jwt { JwtTyp::ForItself } else { JwtTyp::None },
         };
         let verifier = TokenVerifier::new(keys.clone(), self.time.clock().clone(), settings);
         let standing = TokenStanding { audience, revocations, introspection };

@@ -121,7 +121,8 @@ func TestAStreamThatEndsIsOpenedAnewWhereItWas(t *testing.T) {
 			t.Errorf("pauses %v", gaps)
 		}
 		const connecting, isComplete, down = signet.RevocationsConnecting, signet.RevocationsComplete, signet.RevocationsDown
-		if want := []signet.RevocationsState{connecting, isComplete, down, connecting, isComplete, down, connecting}; !slices.Equal(*states, want) {
+		want := []signet.RevocationsState{connecting, isComplete, down, connecting, isComplete, down, connecting}
+		if !slices.Equal(*states, want) {
 			t.Errorf("states %v", *states)
 		}
 	})

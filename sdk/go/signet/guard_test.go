@@ -145,10 +145,13 @@ func TestAServiceThatIsNotMadePublicIsDenied(t *testing.T) {
 }
 
 // watching opens a stream as a client.
-func watching(t testing.TB, issuer *signettest.Issuer, listener *bufconn.Listener, client signettest.Client) grpc.ServerStreamingClient[eventsv1.WatchResponse] {
+func watching(
+	t testing.TB, issuer *signettest.Issuer, listener *bufconn.Listener, client signettest.Client,
+) grpc.ServerStreamingClient[eventsv1.WatchResponse] {
 	t.Helper()
 	client.Scopes = []string{"signet.events.watch"}
-	stream, err := eventsv1.NewEventServiceClient(plain(t, listener)).Watch(withToken(t.Context(), issuer.Token(client)), &eventsv1.WatchRequest{})
+	ctx := withToken(t.Context(), issuer.Token(client))
+	stream, err := eventsv1.NewEventServiceClient(plain(t, listener)).Watch(ctx, &eventsv1.WatchRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,8 @@ func (i *introspection) Introspect(ctx context.Context, token string) (Introspec
 			return Introspection{}, err
 		}
 		var told *identityv1.IntrospectTokenResponse
-		if told, err = identityv1.NewTokenServiceClient(channel).IntrospectToken(ctx, &identityv1.IntrospectTokenRequest{Token: token}); err == nil {
+		request := &identityv1.IntrospectTokenRequest{Token: token}
+		if told, err = identityv1.NewTokenServiceClient(channel).IntrospectToken(ctx, request); err == nil {
 			return Introspection{Active: told.GetActive(), Roles: told.GetRoles()}, nil
 		}
 		i.mu.Lock()

@@ -36,7 +36,9 @@ func (*introspecting) IssueToken(_ context.Context, request *identityv1.IssueTok
 	return &identityv1.IssueTokenResponse{AccessToken: "token", ExpiresIn: 900}, nil
 }
 
-func (i *introspecting) IntrospectToken(ctx context.Context, _ *identityv1.IntrospectTokenRequest) (*identityv1.IntrospectTokenResponse, error) {
+func (i *introspecting) IntrospectToken(
+	ctx context.Context, _ *identityv1.IntrospectTokenRequest,
+) (*identityv1.IntrospectTokenResponse, error) {
 	i.asked.Add(1)
 	if shown := metadata.ValueFromIncomingContext(ctx, "authorization"); len(shown) != 1 || shown[0] != "Bearer token" {
 		return nil, status.Error(codes.Unauthenticated, "another token")

@@ -126,7 +126,8 @@ func (p *Policy) Access(method string) (Access, *Rule) {
 		return found.access, nil
 	}
 	rule := *found.rule
-	rule.RequiredScopes, rule.AnyScopes, rule.AnyRoles = slices.Clone(rule.RequiredScopes), slices.Clone(rule.AnyScopes), slices.Clone(rule.AnyRoles)
+	rule.RequiredScopes, rule.AnyScopes = slices.Clone(rule.RequiredScopes), slices.Clone(rule.AnyScopes)
+	rule.AnyRoles = slices.Clone(rule.AnyRoles)
 	return found.access, &rule
 }
 

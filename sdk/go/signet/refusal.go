@@ -66,7 +66,8 @@ func (r *Refusal) Error() string { return "signet: " + r.Reason + ": " + r.messa
 
 // GRPCStatus is the status that the call is answered with.
 func (r *Refusal) GRPCStatus() *status.Status {
-	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(&errdetails.ErrorInfo{Reason: r.Reason, Domain: ErrorDomain, Metadata: r.Metadata})}
+	info := &errdetails.ErrorInfo{Reason: r.Reason, Domain: ErrorDomain, Metadata: r.Metadata}
+	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(info)}
 	if r.RetryAfter > 0 {
 		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(r.RetryAfter)}))
 	}

@@ -301,7 +301,9 @@ func refusing(t *testing.T, away string, server *tokenServer) grpc.DialOption {
 // ===== attaching and calling again =====
 
 // attachedTo is a channel to a guarded service with tokens of a source.
-func attachedTo(t *testing.T, issuer *signettest.Issuer, listener *bufconn.Listener, id string, hooks signet.SourceHooks) (identityv1.IdentityServiceClient, *tokenServer) {
+func attachedTo(
+	t *testing.T, issuer *signettest.Issuer, listener *bufconn.Listener, id string, hooks signet.SourceHooks,
+) (identityv1.IdentityServiceClient, *tokenServer) {
 	t.Helper()
 	server := &tokenServer{}
 	server.answer = func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {

@@ -71,7 +71,8 @@ public final class Benchmark {
     private static void calls(TestIssuer issuer, Verifier verifier) throws Exception {
         Policy policy = Policy.builder().file(StockServiceOuterClass.getDescriptor()).build();
         Server bare = start(Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()));
-        Server guarded = start(Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create()).intercept(GuardInterceptor.of(verifier, policy)));
+        Server guarded = start(Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
+                .intercept(GuardInterceptor.of(verifier, policy)));
         String token = issuer.user("alice").audiences("stock").sign();
         ManagedChannel bareChannel = Grpc.newChannelBuilder("127.0.0.1:" + bare.getPort(), InsecureChannelCredentials.create()).build();
         ManagedChannel guardedChannel = Grpc.newChannelBuilder("127.0.0.1:" + guarded.getPort(), InsecureChannelCredentials.create()).build();

@@ -7,8 +7,8 @@ import java.util.UUID;
 import java.util.regex.Pattern;
 
 /**
- * What an access token says (RFC 9068 section 2.2). Times are seconds since 1970. {@code sid}, {@code nbf}, {@code roles} and so on are null
- * where the token lacks the claim; {@code json} is the whole payload.
+ * What an access token says (RFC 9068 section 2.2). Times are seconds since 1970. {@code sid}, {@code nbf}, {@code roles} and so on are
+ * null where the token lacks the claim; {@code json} is the whole payload.
  */
 record Claims(
         String iss, UUID sub, List<String> aud, long exp, long iat, Long nbf, UUID jti, String clientId, List<String> scopes, UUID sid,

@@ -4,8 +4,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /**
- * A JWT taken apart (RFC 7515 section 7.1). Nothing that it says is believed here. {@code jwk}, {@code jku}, {@code x5u} and {@code x5c} are
- * never read: a signature does not bring its own key.
+ * A JWT taken apart (RFC 7515 section 7.1). Nothing that it says is believed here. {@code jwk}, {@code jku}, {@code x5u} and {@code x5c}
+ * are never read: a signature does not bring its own key.
  */
 record CompactToken(String typ, String alg, String kid, byte[] signingInput, byte[] payload, byte[] signature) {
     /** The longest token that is read, in bytes: Signet's own are shorter than 5 KiB. */

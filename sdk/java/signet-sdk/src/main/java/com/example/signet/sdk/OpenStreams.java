@@ -8,8 +8,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 
 /**
- * The open streams of a verifier: each ends when its token has expired and the grace has passed, when its token is revoked, and when it is no
- * longer known what was revoked.
+ * The open streams of a verifier: each ends when its token has expired and the grace has passed, when its token is revoked, and when it is
+ * no longer known what was revoked.
  */
 final class OpenStreams {
     private final VerifierSettings settings;

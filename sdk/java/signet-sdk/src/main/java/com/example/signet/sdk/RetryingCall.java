@@ -8,8 +8,8 @@ import io.grpc.Status;
 import java.util.function.Supplier;
 
 /**
- * A unary call that is made once more if it is refused for its token before any message has come. What was asked of the first attempt is asked
- * of the second, too; its headers are held back until it is known that it stays.
+ * A unary call that is made once more if it is refused for its token before any message has come. What was asked of the first attempt is
+ * asked of the second, too; its headers are held back until it is known that it stays.
  */
 final class RetryingCall<Q, A> extends ClientCall<Q, A> {
     private final TokenInterceptor tokens;

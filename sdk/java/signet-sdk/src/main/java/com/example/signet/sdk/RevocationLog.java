@@ -11,8 +11,8 @@ import java.util.Map;
 import java.util.UUID;
 
 /**
- * What was revoked, as docs/EVENTS.md says, kept for as long as tokens live. A token is revoked if its session is among those that ended, or
- * if it was issued at or before the latest time that was told of its user, its client or one of its scopes.
+ * What was revoked, as docs/EVENTS.md says, kept for as long as tokens live. A token is revoked if its session is among those that ended,
+ * or if it was issued at or before the latest time that was told of its user, its client or one of its scopes.
  *
  * <p>Not for several threads at once: {@link Revocations} sees to that.
  */

@@ -46,9 +46,9 @@ public final class Revocations implements AutoCloseable {
     }
 
     /**
-     * Follows a running Signet. The client is a confidential one with the scope {@code signet.events.watch}, whose audiences are those of the
-     * service and Signet's own ({@code signet clients create stock-events --scope signet.events.watch --allow-audience stock
-     * --allow-audience signet}).
+     * Follows a running Signet. The client is a confidential one with the scope {@code signet.events.watch}, whose audiences are those of
+     * the service and Signet's own
+     * ({@code signet clients create stock-events --scope signet.events.watch --allow-audience stock --allow-audience signet}).
      *
      * @param servers where Signet is; when one stops answering, the next is asked
      * @param clientId the client's id

@@ -8,8 +8,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * The tokens that were verified, by their SHA-256: the tokens themselves are not kept. Bounded; what was not used for longest goes first. In
- * parts with a lock each, so that calls on many threads seldom wait for each other.
+ * The tokens that were verified, by their SHA-256: the tokens themselves are not kept. Bounded; what was not used for longest goes first.
+ * In parts with a lock each, so that calls on many threads seldom wait for each other.
  */
 final class TokenCache {
     private static final int PARTS = 16;

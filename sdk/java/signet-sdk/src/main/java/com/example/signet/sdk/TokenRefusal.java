@@ -53,8 +53,8 @@ final class TokenRefusal {
     }
 
     /**
-     * Whether a call that failed so is refused by the service itself for its token, so that another token may do: not where a service passes
-     * on the refusal of the next one.
+     * Whether a call that failed so is refused by the service itself for its token, so that another token may do: not where a service
+     * passes on the refusal of the next one.
      */
     static boolean asksForAnotherToken(Status status, Metadata trailers, String audience, String method) {
         if (status.getCode() != Status.Code.UNAUTHENTICATED || trailers == null) {

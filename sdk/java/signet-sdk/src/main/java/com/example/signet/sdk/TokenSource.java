@@ -109,8 +109,8 @@ public final class TokenSource {
     }
 
     /**
-     * Attaches tokens to calls to the named targets, and to no others: there the call fails. Calls that the service refuses for a token that
-     * has expired or was revoked are made once more, if they are unary.
+     * Attaches tokens to calls to the named targets, and to no others: there the call fails. Calls that the service refuses for a token
+     * that has expired or was revoked are made once more, if they are unary.
      *
      * @param targets the targets of the channels, such as {@code stock.example:443}
      * @return the interceptor
@@ -168,7 +168,8 @@ public final class TokenSource {
                 hooks.tokenRenewed(true);
                 asked.complete(token);
             } else {
-                StatusRuntimeException told = fail(failed instanceof CompletionException && failed.getCause() != null ? failed.getCause() : failed);
+                boolean isWrapped = failed instanceof CompletionException && failed.getCause() != null;
+                StatusRuntimeException told = fail(isWrapped ? failed.getCause() : failed);
                 hooks.tokenRenewed(false);
                 asked.completeExceptionally(told);
             }

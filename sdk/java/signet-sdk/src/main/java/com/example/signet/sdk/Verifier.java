@@ -11,8 +11,8 @@ import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
 
 /**
- * Verifies access tokens of one issuer for one audience, in this process: signature, type, times, audience, what was revoked, and the rule of
- * the method. It keeps the issuer's keys fresh in the background, and remembers the tokens that it has verified.
+ * Verifies access tokens of one issuer for one audience, in this process: signature, type, times, audience, what was revoked, and the rule
+ * of the method. It keeps the issuer's keys fresh in the background, and remembers the tokens that it has verified.
  *
  * <pre>{@code
  * Verifier verifier = Verifier.builder("https://id.example", "stock")
@@ -57,8 +57,8 @@ public final class Verifier implements AutoCloseable {
     /**
      * What makes a verifier.
      *
-     * @param issuer the one issuer that is trusted, letter for letter as {@code iss} in its tokens: an http or https URL. Whoever can answer
-     *     in its stead can make tokens: use https, or http where the way is protected otherwise
+     * @param issuer the one issuer that is trusted, letter for letter as {@code iss} in its tokens: an http or https URL. Whoever can
+     * answer in its stead can make tokens: use https, or http where the way is protected otherwise
      * @param audience whom tokens must be meant for: the name of this service
      * @return a builder with the defaults
      */
@@ -406,7 +406,8 @@ public final class Verifier implements AutoCloseable {
         }
 
         /**
-         * Asks for the roles of whoever has so many that the token does not name them; nobody by default, so that such calls are UNAVAILABLE.
+         * Asks for the roles of whoever has so many that the token does not name them; nobody by default, so that such calls are
+         * UNAVAILABLE.
          *
          * @param asked what is asked
          * @return this

@@ -4,6 +4,7 @@ import com.example.signet.identity.events.v1.WatchRequest;
 import com.example.signet.identity.events.v1.WatchResponse;
 import com.google.protobuf.ByteString;
 import io.grpc.CallOptions;
+import io.grpc.Channel;
 import io.grpc.ClientCall;
 import io.grpc.Metadata;
 import io.grpc.Status;
@@ -97,7 +98,8 @@ final class WatchFollower implements AutoCloseable {
             request = WatchRequest.newBuilder().setResumeToken(resumeToken).build();
         }
         try {
-            opened.begin(SignetServers.authorized(servers.channel(index), token.value()).newCall(SignetRpcs.WATCH, CallOptions.DEFAULT), request);
+            Channel authorized = SignetServers.authorized(servers.channel(index), token.value());
+            opened.begin(authorized.newCall(SignetRpcs.WATCH, CallOptions.DEFAULT), request);
         } catch (StatusRuntimeException closed) {
             ended(closed.getStatus(), pauseAfter(closed), true);
         }

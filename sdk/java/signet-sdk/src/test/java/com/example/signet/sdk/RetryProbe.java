@@ -28,7 +28,8 @@ final class RetryProbe extends Channel {
     }
 
     boolean isRetried(int messages, Status status, Metadata trailers, long attempt) {
-        ClientCall<byte[], byte[]> call = new TokenInterceptor(source, CallTargets.of(authority())).interceptCall(method, CallOptions.DEFAULT, this);
+        TokenInterceptor interceptor = new TokenInterceptor(source, CallTargets.of(authority()));
+        ClientCall<byte[], byte[]> call = interceptor.interceptCall(method, CallOptions.DEFAULT, this);
         call.start(new ClientCall.Listener<>() {}, new Metadata());
         call.request(2);
         call.sendMessage(new byte[0]);

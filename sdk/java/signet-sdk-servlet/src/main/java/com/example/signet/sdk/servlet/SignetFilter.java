@@ -58,7 +58,8 @@ public final class SignetFilter extends HttpFilter {
     }
 
     @Override
-    protected void doFilter(HttpServletRequest request, HttpServletResponse response, FilterChain chain) throws IOException, ServletException {
+    protected void doFilter(HttpServletRequest request, HttpServletResponse response, FilterChain chain)
+            throws IOException, ServletException {
         List<String> authorization = Collections.list(request.getHeaders("Authorization"));
         Caller caller;
         try {

@@ -64,6 +64,8 @@ func (s *TokenSource) DialOptions(target string, transport credentials.Transport
 	}
 	if isPlaintext(transport) {
 		transport = plaintext{TransportCredentials: transport}
+		// By a proxy of HTTP on this machine the peer would be a loopback address, wherever the call goes.
+		dial = append(dial, grpc.WithNoProxy())
 	}
 	dial = append(dial, grpc.WithTransportCredentials(transport))
 	return append(dial, s.attaching(authority, channel.allowsPlaintext)...)

@@ -1,7 +1,7 @@
 /** Owns testing the middleware of Express on a real server. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { request as httpRequest } from "node:http";
+import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, test } from "node:test";
 
@@ -57,6 +57,23 @@ describe("the middleware of Express", () => {
     assert.deepEqual((await get("/items", `Bearer ${token}`)).body, { caller: sub, same: true });
     assert.equal((await get("/items", `Bearer ${token}`, "POST")).status, 200);
     assert.deepEqual((await get("/public")).body, {});
+  });
+
+  test("a path that is no URL is answered, without a framework that catches what is thrown", async () => {
+    const guarded = protect(verifier);
+    const server = createServer((request, response) => {
+      guarded(request, response, () => response.end());
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    for (const path of ["//", "http://", "/?a=//", "*"]) {
+      const asked = httpRequest({ host: "127.0.0.1", port, path }).end();
+      const [answer] = (await once(asked, "response")) as [IncomingMessage];
+      answer.resume();
+      assert.equal(answer.statusCode, 401, path);
+    }
+    server.closeAllConnections();
+    server.close();
   });
 
   test("others are told why, as RFC 6750 says", async () => {

@@ -26,9 +26,12 @@ export type Middleware = (request: IncomingMessage, response: ServerResponse, ne
 export function protect(verifier: Verifier, rule: Rule = {}): Middleware {
   offerContext();
   return (request, response, next) => {
-    const method = `${request.method ?? ""} ${new URL(request.url ?? "/", "http://request.invalid").pathname}`;
+    // Not parsed: what a stranger writes there need be no URL, and without a framework nobody catches what is thrown here.
+    const method = `${request.method ?? ""} ${(request.url ?? "/").split("?", 1)[0] ?? ""}`;
     // Node drops all but the first of `headers.authorization`: a second one is to be seen.
-    const authorization = request.headersDistinct["authorization"] ?? [];
+    const authorization = request.rawHeaders.filter(
+      (_, at) => at % 2 === 1 && request.rawHeaders[at - 1]?.toLowerCase() === "authorization",
+    );
     void Promise.resolve(verifier.check({ method, authorization, access: { kind: "authenticated", rule } })).then((result) => {
       if (result instanceof Refusal) {
         refuse(response, result);

@@ -25,18 +25,24 @@ final class RevocationLog {
 
     private static final Duration CLEAN_EVERY = Duration.ofMinutes(1);
 
+    private final TimeSource clock;
     private final int maxEntries;
     private final Map<Key, Entry> entries = new HashMap<>();
     private Duration keepFor = KEEP_UNTOLD;
     private Instant notBefore = Instant.MIN;
-    private Instant cleaned = Instant.MIN;
+    private long cleaned;
 
-    RevocationLog(int maxEntries) {
+    RevocationLog(TimeSource clock, int maxEntries) {
+        this.clock = clock;
         this.maxEntries = maxEntries;
+        this.cleaned = clock.nanos();
     }
 
-    /** Until when tokens are revoked by it, and until when it is kept. */
-    private record Entry(Instant time, Instant until) {}
+    /**
+     * Up to which time of issue tokens are revoked by it, and until when it is kept: by {@link TimeSource#nanos}, so that a clock that is
+     * set forward and back forgets nothing.
+     */
+    private record Entry(Instant time, long until) {}
 
     /** What an entry is about. */
     private sealed interface Key {}
@@ -58,26 +64,26 @@ final class RevocationLog {
         notBefore = time.isAfter(notBefore) ? time : notBefore;
     }
 
-    /** Takes in what has changed, told at {@code now}. */
-    void tell(Changes changes, Instant now) {
-        clean(now);
-        changes.getEndedSessionsList().forEach(id -> put(session(id), Instant.MAX, now));
-        changes.getEndedUserSessionsList().forEach(user -> put(new User(lower(user.getSubject())), Times.of(user.getTime()), now));
-        changes.getEndedClientsList().forEach(client -> put(new Client(lower(client.getClientId())), Times.of(client.getTime()), now));
+    /** Takes in what has changed, told at this moment. */
+    void tell(Changes changes) {
+        clean();
+        changes.getEndedSessionsList().forEach(id -> put(session(id), Instant.MAX));
+        changes.getEndedUserSessionsList().forEach(user -> put(new User(lower(user.getSubject())), Times.of(user.getTime())));
+        changes.getEndedClientsList().forEach(client -> put(new Client(lower(client.getClientId())), Times.of(client.getTime())));
         for (TakenScopes taken : changes.getTakenScopesList()) {
             for (String scope : taken.getScopesList()) {
                 Key key = new Taken(lower(taken.getSubject()), lower(taken.getClientId()), taken.getAudience(), scope);
-                put(key, Times.of(taken.getTime()), now);
+                put(key, Times.of(taken.getTime()));
             }
         }
     }
 
-    /** Whether {@code token} is revoked at {@code now}: what is older than any token that lives counts no more. */
-    boolean isRevoked(Claims token, Instant now) {
+    /** Whether {@code token} is revoked at this moment: what is older than any token that lives counts no more. */
+    boolean isRevoked(Claims token) {
         Instant issued = Times.ofEpochSecond(token.iat());
         String subject = token.sub().toString();
         String client = lower(token.clientId());
-        Question asked = new Question(issued, now);
+        Question asked = new Question(issued, clock.nanos());
         if (issued.isBefore(notBefore)
                 || (token.sid() != null && asked.isCovered(new Session(token.sid())))
                 || asked.isCovered(new User(subject))
@@ -106,25 +112,26 @@ final class RevocationLog {
     /** What is asked of a token that was issued at a time. */
     private final class Question {
         private final Instant issued;
-        private final Instant now;
+        private final long now;
 
-        Question(Instant issued, Instant now) {
+        Question(Instant issued, long now) {
             this.issued = issued;
             this.now = now;
         }
 
         boolean isCovered(Key key) {
             Entry entry = entries.get(key);
-            return entry != null && !issued.isAfter(entry.time) && entry.until.isAfter(now);
+            return entry != null && !issued.isAfter(entry.time) && entry.until > now;
         }
     }
 
-    private void put(Key key, Instant time, Instant now) {
-        Instant later = time.isAfter(now) && time != Instant.MAX ? time : now;
+    private void put(Key key, Instant time) {
+        Instant now = clock.now();
+        Duration ahead = time.isAfter(now) && time != Instant.MAX ? Duration.between(now, time) : Duration.ZERO;
         Entry known = entries.get(key);
         // Of several times the latest counts: what is told again changes nothing.
         Instant latest = known != null && known.time.isAfter(time) ? known.time : time;
-        entries.put(key, new Entry(latest, plus(later, keepFor)));
+        entries.put(key, new Entry(latest, Times.plus(clock.nanos(), Times.plus(Times.nanos(ahead), Times.nanos(keepFor)))));
         if (entries.size() > maxEntries) {
             overflow(now);
         }
@@ -141,13 +148,14 @@ final class RevocationLog {
     }
 
     /** Drops what is no longer kept, now and then. */
-    void clean(Instant now) {
-        if (now.isBefore(plus(cleaned, CLEAN_EVERY)) && !now.isBefore(cleaned)) {
+    void clean() {
+        long now = clock.nanos();
+        if (now - cleaned < CLEAN_EVERY.toNanos()) {
             return;
         }
         cleaned = now;
         for (Iterator<Entry> it = entries.values().iterator(); it.hasNext(); ) {
-            if (!it.next().until.isAfter(now)) {
+            if (it.next().until <= now) {
                 it.remove();
             }
         }

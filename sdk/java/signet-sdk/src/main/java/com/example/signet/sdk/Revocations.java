@@ -33,7 +33,7 @@ public final class Revocations implements AutoCloseable {
 
     Revocations(TimeSource time, int maxEntries) {
         this.time = time;
-        this.log = new RevocationLog(maxEntries);
+        this.log = new RevocationLog(time, maxEntries);
     }
 
     /** Is told what a verifier has to do. */
@@ -95,8 +95,8 @@ public final class Revocations implements AutoCloseable {
         synchronized (log) {
             switch (message.getPartCase()) {
                 case SNAPSHOT -> isLast = snapshot(message.getSnapshot());
-                case CHANGES -> log.tell(message.getChanges(), time.now());
-                default -> log.clean(time.now());
+                case CHANGES -> log.tell(message.getChanges());
+                default -> log.clean();
             }
             if (message.hasSnapshot() || message.hasChanges()) {
                 changes++;
@@ -178,7 +178,7 @@ public final class Revocations implements AutoCloseable {
             return false;
         }
         synchronized (log) {
-            boolean isRevoked = log.isRevoked(token.caller().said(), time.now());
+            boolean isRevoked = log.isRevoked(token.caller().said());
             if (!isRevoked) {
                 token.standsAt(changes);
             }
@@ -198,7 +198,7 @@ public final class Revocations implements AutoCloseable {
         if (part.hasTokensNotBefore()) {
             log.notBefore(Times.of(part.getTokensNotBefore()));
         }
-        log.tell(part.getChanges(), time.now());
+        log.tell(part.getChanges());
         return part.getIsLast();
     }
 }

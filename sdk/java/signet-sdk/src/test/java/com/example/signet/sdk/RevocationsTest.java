@@ -126,26 +126,41 @@ class RevocationsTest {
 
     @Test
     void tooMuchRefusesAllThatWasIssuedSoFar() {
-        RevocationLog log = new RevocationLog(10);
+        RevocationLog log = new RevocationLog(time, 10);
         Changes.Builder changes = Changes.newBuilder();
         for (int session = 0; session <= 10; session++) {
             changes.addEndedSessions(UUID.randomUUID().toString());
         }
-        log.tell(changes.build(), time.now());
+        log.tell(changes.build());
         assertEquals(0, log.size());
-        assertTrue(log.isRevoked(claims(time.now().getEpochSecond()), time.now()));
-        assertFalse(log.isRevoked(claims(time.now().getEpochSecond() + 1), time.now()));
+        assertTrue(log.isRevoked(claims(time.now().getEpochSecond())));
+        assertFalse(log.isRevoked(claims(time.now().getEpochSecond() + 1)));
     }
 
     @Test
     void entriesAreDroppedWhenTheyAreNoLongerKept() {
-        RevocationLog log = new RevocationLog(RevocationLog.MAX_ENTRIES);
+        RevocationLog log = new RevocationLog(time, RevocationLog.MAX_ENTRIES);
         log.keepFor(Duration.ofSeconds(911));
-        log.tell(Messages.ended(UUID.randomUUID().toString()).getChanges(), time.now());
-        log.clean(time.now().plusSeconds(910));
+        log.tell(Messages.ended(UUID.randomUUID().toString()).getChanges());
+        time.advance(Duration.ofSeconds(910));
+        log.clean();
         assertEquals(1, log.size());
-        log.clean(time.now().plusSeconds(971));
+        time.advance(Duration.ofSeconds(61));
+        log.clean();
         assertEquals(0, log.size());
+    }
+
+    @Test
+    void aClockThatIsSetForwardAndBackForgetsNothing() {
+        Instant now = time.now();
+        Revocations told = Revocations.told(time);
+        told.tell(Messages.snapshot());
+        told.tell(Messages.endedClient("signet", now));
+        time.set(now.plus(Duration.ofDays(2)));
+        told.tell(Messages.heartbeat(""));
+        assertTrue(isRevoked(told, now.getEpochSecond()));
+        time.set(now);
+        assertTrue(isRevoked(told, now.getEpochSecond()));
     }
 
     private boolean isRevoked(Revocations told, long iat) {

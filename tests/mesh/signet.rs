@@ -84,8 +84,17 @@ impl Signet {
 
     /// Asks `signet` in another process, as an operator does, and returns its answer.
     pub(crate) fn operate(&self, arguments: &[&str]) -> Value {
+        self.run(arguments).object()
+    }
+
+    /// The same, where the answer is a line for each of several things.
+    pub(crate) fn list(&self, arguments: &[&str]) -> Vec<Value> {
+        self.run(arguments).objects()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
         let signet = program(&self.directory).args(&self.flags).args(["--json"]).args(arguments);
-        signet.run_now().succeeded().object()
+        signet.run_now().succeeded()
     }
 
     /// Asks it over the admin API, as the client `id` whose secret is in `file`: what it does is not said here.

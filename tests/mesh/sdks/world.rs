@@ -7,6 +7,7 @@ use signet::proto::identity::v1::{
     issue_token_request::Grant,
 };
 use tokio::task::block_in_place;
+use tonic::Status;
 
 use super::programs::{Language, Place};
 use crate::{
@@ -57,7 +58,10 @@ impl World {
         let place = Place { grpc: signet.grpc, issuer: format!("http://{}", signet.http) };
         let world = Self { signet, place, watcher: account(&watcher), caller: account(&caller), alice };
         // Another process has changed all that: Signet hears of it within a second.
-        let names_her_role = async || claims(&world.token().await)["roles"].is_array().then_some(());
+        let names_her_role = async || {
+            let token = world.log_in(&["stock"]).await.ok()?;
+            claims(&token)["roles"].is_array().then_some(())
+        };
         eventually("her tokens name her role", names_her_role).await;
         world
     }
@@ -74,6 +78,10 @@ impl World {
 
     /// A token of alice's for `audiences`, of a new session.
     pub(super) async fn token_for(&self, audiences: &[&str]) -> String {
+        self.log_in(audiences).await.unwrap()
+    }
+
+    async fn log_in(&self, audiences: &[&str]) -> Result<String, Status> {
         let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
         let request = IssueTokenRequest {
             grant: Some(Grant::Password(grant)),
@@ -81,7 +89,7 @@ impl World {
             ..IssueTokenRequest::default()
         };
         let mut client = IdentityServiceClient::connect(format!("http://{}", self.place.grpc)).await.unwrap();
-        client.issue_token(request).await.unwrap().into_inner().access_token
+        Ok(client.issue_token(request).await?.into_inner().access_token)
     }
 
     /// Ends all sessions of alice's.

@@ -40,13 +40,18 @@ public class Application {
     }
 
     static ConfigurableApplicationContext start(String... properties) {
+        return startWith(Application.class, properties);
+    }
+
+    /** The same, with beans that the application defines itself. */
+    static ConfigurableApplicationContext startWith(Class<?> more, String... properties) {
         List<String> all = new ArrayList<>(List.of(
                 "--server.port=0", "--server.address=127.0.0.1", "--spring.main.banner-mode=off", "--logging.level.root=error",
                 "--spring.grpc.server.port=0"));
         for (String property : properties) {
             all.add("--" + property);
         }
-        return new SpringApplicationBuilder(Application.class).run(all.toArray(String[]::new));
+        return new SpringApplicationBuilder(Application.class, more).run(all.toArray(String[]::new));
     }
 
     static HttpResponse<String> get(ConfigurableApplicationContext application, String token) throws Exception {

@@ -9,6 +9,9 @@ import com.example.signet.identity.v1.IntrospectTokenRequest;
 import com.example.signet.identity.v1.IntrospectTokenResponse;
 import com.example.signet.identity.v1.TokenServiceOuterClass;
 import com.example.signet.sdk.Caller;
+import com.example.signet.sdk.GuardInterceptor;
+import com.example.signet.sdk.Policy;
+import com.example.signet.sdk.Verifier;
 import com.example.signet.sdk.testing.TestIssuer;
 import com.google.protobuf.Descriptors;
 import com.google.protobuf.Message;
@@ -27,8 +30,11 @@ import io.grpc.protobuf.ProtoMethodDescriptorSupplier;
 import io.grpc.protobuf.ProtoUtils;
 import io.grpc.stub.ClientCalls;
 import io.grpc.stub.ServerCalls;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.context.annotation.Bean;
 import org.springframework.grpc.server.lifecycle.GrpcServerLifecycle;
 import org.springframework.stereotype.Service;
 
@@ -59,6 +65,58 @@ class GrpcTest {
             } finally {
                 channel.shutdownNow();
             }
+        }
+    }
+
+    @Test
+    void aGuardOfTheApplicationsOwnIsInForce() throws Exception {
+        try (WebIssuer web = new WebIssuer();
+                ConfigurableApplicationContext application = Application.startWith(
+                        OwnGuard.class, "signet.issuer=" + web.issuer.issuer(), "signet.audience=stock")) {
+            // By its policy, which declares nothing.
+            assertEquals(Status.Code.PERMISSION_DENIED,
+                    codeWithoutToken(application, GUARDED, IntrospectTokenRequest.getDefaultInstance()));
+            assertEquals(Status.Code.PERMISSION_DENIED, codeWithoutToken(application, PUBLIC, GetJwksRequest.getDefaultInstance()));
+        }
+    }
+
+    @Test
+    void springsOwnResourceServerStaysWhereTheGuardIsNot() throws Exception {
+        String exclude = "spring.autoconfigure.exclude=";
+        for (List<String> absent : List.of(
+                List.of("signet.audience=stock", exclude + SignetGrpcAutoConfiguration.class.getName()),
+                List.of("signet.audience=stock", exclude + SignetAutoConfiguration.class.getName()),
+                List.of("signet.audience=false"))) {
+            try (WebIssuer web = new WebIssuer()) {
+                List<String> properties = new ArrayList<>(absent);
+                properties.add("signet.issuer=" + web.issuer.issuer());
+                properties.add("spring.security.oauth2.resourceserver.jwt.issuer-uri=" + web.issuer.issuer());
+                try (ConfigurableApplicationContext application = Application.start(properties.toArray(String[]::new))) {
+                    assertEquals(Status.Code.UNAUTHENTICATED,
+                            codeWithoutToken(application, GUARDED, IntrospectTokenRequest.getDefaultInstance()), absent.toString());
+                }
+            }
+        }
+    }
+
+    private static <Q> Status.Code codeWithoutToken(ConfigurableApplicationContext application, MethodDescriptor<Q, ?> method, Q request) {
+        int port = application.getBean(GrpcServerLifecycle.class).getPort();
+        ManagedChannel channel = Grpc.newChannelBuilder("127.0.0.1:" + port, InsecureChannelCredentials.create()).build();
+        try {
+            ClientCalls.blockingUnaryCall(channel, method, CallOptions.DEFAULT, request);
+            return Status.Code.OK;
+        } catch (StatusRuntimeException refused) {
+            return refused.getStatus().getCode();
+        } finally {
+            channel.shutdownNow();
+        }
+    }
+
+    /** What an application adds that has a policy of its own: without a word of where the guard runs. */
+    static class OwnGuard {
+        @Bean
+        GuardInterceptor ownGuard(Verifier verifier) {
+            return GuardInterceptor.of(verifier, Policy.builder().build());
         }
     }
 

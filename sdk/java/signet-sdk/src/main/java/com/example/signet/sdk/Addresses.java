@@ -1,5 +1,8 @@
 package com.example.signet.sdk;
 
+import io.grpc.CallCredentials;
+import io.grpc.Grpc;
+import io.grpc.SecurityLevel;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
@@ -33,7 +36,20 @@ final class Addresses {
         }
     }
 
-    static boolean isLoopback(SocketAddress peer) {
+    /** Whether nobody on the way can read the call. */
+    static boolean isSecure(CallCredentials.RequestInfo call) {
+        return call.getSecurityLevel() == SecurityLevel.PRIVACY_AND_INTEGRITY;
+    }
+
+    /**
+     * Whether the call goes to this machine, by the address of its peer and by name: a proxy on this machine is a loopback peer, too, and
+     * a name may lead elsewhere.
+     */
+    static boolean isLoopback(CallCredentials.RequestInfo call) {
+        return isLoopback(call.getAuthority()) && isLoopback(call.getTransportAttrs().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR));
+    }
+
+    private static boolean isLoopback(SocketAddress peer) {
         return peer instanceof InetSocketAddress address && address.getAddress() != null && address.getAddress().isLoopbackAddress();
     }
 }

@@ -1,12 +1,16 @@
 package com.example.signet.sdk;
 
+import io.grpc.CallCredentials;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
 import io.grpc.ClientInterceptors;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.Status;
@@ -35,16 +39,18 @@ public final class SignetServers implements AutoCloseable {
 
     private final List<String> addresses;
     private final ChannelCredentials credentials;
+    private final boolean allowsPlaintext;
     private final ManagedChannel[] channels;
     private int preferred;
     private boolean isClosed;
 
-    private SignetServers(List<String> addresses, ChannelCredentials credentials) {
+    private SignetServers(List<String> addresses, ChannelCredentials credentials, boolean allowsPlaintext) {
         if (addresses.isEmpty()) {
             throw new IllegalArgumentException("at least one address of Signet is needed");
         }
         this.addresses = addresses;
         this.credentials = credentials;
+        this.allowsPlaintext = allowsPlaintext;
         this.channels = new ManagedChannel[addresses.size()];
     }
 
@@ -56,7 +62,7 @@ public final class SignetServers implements AutoCloseable {
      */
     public static SignetServers of(String... addresses) {
         boolean isLocal = List.of(addresses).stream().allMatch(Addresses::isLoopback);
-        return new SignetServers(List.of(addresses), isLocal ? InsecureChannelCredentials.create() : TlsChannelCredentials.create());
+        return new SignetServers(List.of(addresses), isLocal ? InsecureChannelCredentials.create() : TlsChannelCredentials.create(), false);
     }
 
     /**
@@ -73,7 +79,7 @@ public final class SignetServers implements AutoCloseable {
         if (credentials instanceof InsecureChannelCredentials && !isLocal) {
             throw new IllegalArgumentException("plaintext needs allowPlaintext with a reason");
         }
-        return new SignetServers(List.of(addresses), credentials);
+        return new SignetServers(List.of(addresses), credentials, false);
     }
 
     /**
@@ -88,7 +94,7 @@ public final class SignetServers implements AutoCloseable {
         if (reason.isBlank()) {
             throw new IllegalArgumentException("plaintext needs a reason");
         }
-        return new SignetServers(List.of(addresses), InsecureChannelCredentials.create());
+        return new SignetServers(List.of(addresses), InsecureChannelCredentials.create(), true);
     }
 
     /** Closes the channels: calls that go on fail. */
@@ -112,12 +118,16 @@ public final class SignetServers implements AutoCloseable {
             throw Status.UNAVAILABLE.withDescription("the channels to Signet are closed").asRuntimeException();
         }
         if (channels[index] == null) {
-            channels[index] = Grpc.newChannelBuilder(addresses.get(index), credentials)
+            ManagedChannelBuilder<?> builder = Grpc.newChannelBuilder(addresses.get(index), credentials)
                     .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
-                    .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
-                    .build();
+                    .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS);
+            if (credentials instanceof InsecureChannelCredentials) {
+                // A proxy of HTTP would read the secrets, and pass them on to wherever it likes.
+                builder.proxyDetector(address -> null);
+            }
+            channels[index] = builder.build();
         }
-        return channels[index];
+        return allowsPlaintext ? channels[index] : ClientInterceptors.intercept(channels[index], new Checking());
     }
 
     /**
@@ -163,6 +173,16 @@ public final class SignetServers implements AutoCloseable {
             }
             return failure == null ? CompletableFuture.completedFuture(value) : CompletableFuture.<A>failedFuture(failure);
         }).thenCompose(next -> next);
+    }
+
+    /** Has each call look where it goes. */
+    private static final class Checking implements ClientInterceptor {
+        private static final CallCredentials CHECK = new PlaintextCheck();
+
+        @Override
+        public <Q, A> ClientCall<Q, A> interceptCall(MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
+            return next.newCall(method, options.withCallCredentials(CHECK));
+        }
     }
 
     private static <A> StreamObserver<A> into(CompletableFuture<A> answer) {

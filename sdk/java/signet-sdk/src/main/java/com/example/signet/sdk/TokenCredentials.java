@@ -1,9 +1,7 @@
 package com.example.signet.sdk;
 
 import io.grpc.CallCredentials;
-import io.grpc.Grpc;
 import io.grpc.Metadata;
-import io.grpc.SecurityLevel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.util.concurrent.CompletionException;
@@ -30,9 +28,7 @@ final class TokenCredentials extends CallCredentials {
 
     @Override
     public void applyRequestMetadata(RequestInfo call, Executor executor, MetadataApplier applier) {
-        boolean isSecure = call.getSecurityLevel() == SecurityLevel.PRIVACY_AND_INTEGRITY;
-        boolean isLoopback = Addresses.isLoopback(call.getTransportAttrs().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR));
-        String problem = targets.problem(call.getAuthority(), isSecure, isLoopback);
+        String problem = targets.problem(call.getAuthority(), Addresses.isSecure(call), Addresses.isLoopback(call));
         if (problem != null) {
             applier.fail(Status.UNAUTHENTICATED.withDescription(problem));
             return;

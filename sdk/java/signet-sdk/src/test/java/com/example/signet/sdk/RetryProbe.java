@@ -5,11 +5,13 @@ import io.grpc.CallCredentials;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
 import io.grpc.ClientCall;
+import io.grpc.Grpc;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.SecurityLevel;
 import io.grpc.Status;
+import java.net.SocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -24,7 +26,6 @@ final class RetryProbe extends Channel {
         FakeSignet signet = new FakeSignet();
         source = TokenSource.builder(signet.servers(), audience).clientSecret("client", "secret").build();
         source.token().join();
-
     }
 
     boolean isRetried(int messages, Status status, Metadata trailers, long attempt) {
@@ -86,6 +87,11 @@ final class RetryProbe extends Channel {
     }
 
     private CallCredentials.RequestInfo info(MethodDescriptor<?, ?> called) {
+        return info(called, authority(), SecurityLevel.PRIVACY_AND_INTEGRITY, null);
+    }
+
+    /** What credentials are told of a call; {@code peer} is null if it is not known. */
+    static CallCredentials.RequestInfo info(MethodDescriptor<?, ?> called, String authority, SecurityLevel level, SocketAddress peer) {
         return new CallCredentials.RequestInfo() {
             @Override
             public MethodDescriptor<?, ?> getMethodDescriptor() {
@@ -94,17 +100,17 @@ final class RetryProbe extends Channel {
 
             @Override
             public SecurityLevel getSecurityLevel() {
-                return SecurityLevel.PRIVACY_AND_INTEGRITY;
+                return level;
             }
 
             @Override
             public String getAuthority() {
-                return authority();
+                return authority;
             }
 
             @Override
             public Attributes getTransportAttrs() {
-                return Attributes.EMPTY;
+                return Attributes.newBuilder().set(Grpc.TRANSPORT_ATTR_REMOTE_ADDR, peer).build();
             }
         };
     }

@@ -8,9 +8,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.example.signet.identity.v1.IssueTokenRequest;
 import com.nimbusds.jose.crypto.ECDSAVerifier;
 import com.nimbusds.jwt.SignedJWT;
+import io.grpc.CallCredentials;
+import io.grpc.Metadata;
+import io.grpc.SecurityLevel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ProxySelector;
+import java.net.ServerSocket;
+import java.net.SocketAddress;
 import java.security.KeyPair;
 import java.security.KeyPairGenerator;
 import java.security.interfaces.ECPublicKey;
@@ -238,6 +246,58 @@ class TokenSourceTest {
         for (String there : List.of("10.0.0.1:1", "localhost.example:1", "[::2]:1", "0.0.0.0:1", "127.0.0.1.example:1")) {
             assertFalse(Addresses.isLoopback(there), there);
         }
+    }
+
+    @Test
+    void aTokenGoesOverPlaintextOnlyToThisMachineByPeerAndByName() throws Exception {
+        TokenSource source = source().build();
+        get(source.token());
+        SocketAddress here = new InetSocketAddress("127.0.0.1", 3128);
+        SocketAddress there = new InetSocketAddress("192.0.2.1", 443);
+        assertTrue(isAttached(source, "localhost:443", here));
+        assertFalse(isAttached(source, "localhost:443", there), "where the name leads elsewhere");
+        assertFalse(isAttached(source, "stock.example:443", here), "by a proxy on this machine");
+        assertFalse(isAttached(source, "localhost:443", null));
+    }
+
+    @Test
+    void aProxyIsNotAskedForPlaintext() throws Exception {
+        ProxySelector before = ProxySelector.getDefault();
+        try (ServerSocket proxy = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            ProxySelector.setDefault(ProxySelector.of(new InetSocketAddress(proxy.getInetAddress(), proxy.getLocalPort())));
+            assertEquals("token-1", get(source().build().token()).value());
+        } finally {
+            ProxySelector.setDefault(before);
+        }
+    }
+
+    @Test
+    void secretsGoOverPlaintextOnlyToThisMachineByPeerAndByName() {
+        SocketAddress here = new InetSocketAddress("127.0.0.1", 3128);
+        SocketAddress there = new InetSocketAddress("192.0.2.1", 443);
+        assertTrue(mayGo(new PlaintextCheck(), "localhost:50051", here));
+        assertFalse(mayGo(new PlaintextCheck(), "localhost:50051", there));
+        assertFalse(mayGo(new PlaintextCheck(), "id.example:50051", here));
+    }
+
+    private static boolean isAttached(TokenSource source, String authority, SocketAddress peer) {
+        return mayGo(new TokenCredentials(source, CallTargets.of(authority)), authority, peer);
+    }
+
+    private static boolean mayGo(CallCredentials credentials, String authority, SocketAddress peer) {
+        CompletableFuture<Boolean> attached = new CompletableFuture<>();
+        credentials.applyRequestMetadata(RetryProbe.info(null, authority, SecurityLevel.NONE, peer), Runnable::run, new CallCredentials.MetadataApplier() {
+            @Override
+            public void apply(Metadata headers) {
+                attached.complete(true);
+            }
+
+            @Override
+            public void fail(Status status) {
+                attached.complete(false);
+            }
+        });
+        return attached.join();
     }
 
     private TokenSource.Builder source() {

@@ -73,6 +73,23 @@ describe("the keys of an issuer", () => {
     keys.close();
   });
 
+  test("a flood of made-up ids leaves nothing behind, neither timers nor entries of a signal that lives on", async (t) => {
+    const any = t.mock.method(AbortSignal, "any");
+    const { clock, keys, began } = await world();
+    const schedule = t.mock.method(clock, "schedule");
+    for (let second = 0; second < 10; second++) {
+      for (let nth = 0; nth < 100; nth++) void keys.find(`made up ${second} ${nth}`);
+      await clock.turn(1);
+    }
+    assert.deepEqual(began, [0, 5_000, 10_000]);
+    // Two for each fetch, and one for the first id that makes the next fetch due.
+    assert.ok(schedule.mock.callCount() <= 8, `${schedule.mock.callCount()} timers`);
+    assert.equal(any.mock.callCount(), 0, "each leaves an entry behind in Node 20, as long as one of its signals lives");
+    keys.close();
+    await clock.turn(0);
+    assert.equal(clock.waiting, 0);
+  });
+
   test("an id that a later fetch did not find is refused at once until the next may begin", async () => {
     const { clock, keys, began } = await world();
     await clock.turn(10);

@@ -1,5 +1,5 @@
 /** Owns an issuer's keys: fetched in the background, fetched at once for a key that is not known, and kept when the issuer is away. */
-import { pause, type Clock } from "../clock.js";
+import type { Clock } from "../clock.js";
 import { tell, type ServerHooks } from "../hooks.js";
 import { unavailable, type Refusal } from "../refusal.js";
 import type { KeySource } from "./http.js";
@@ -44,7 +44,6 @@ export class IssuerKeys {
   readonly #clock: Clock;
   readonly #hooks: ServerHooks;
   readonly #settings: FetchSettings;
-  readonly #closed = new AbortController();
   /** After how many fetches each unknown key was first named, the oldest first. */
   readonly #sightings = new Map<string, number>();
   readonly #waiters = new Set<Waiter>();
@@ -57,7 +56,10 @@ export class IssuerKeys {
   #keys: KeySet = new Map();
   #confirmedAt = -Infinity;
   #wanted = 0;
+  #isClosed = false;
+  /** Ends what the loop waits for, be it time or the issuer: no signal that lives on, since AbortSignal.any leaves an entry at it. */
   #wake: (() => void) | undefined;
+  #giveUp: (() => void) | undefined;
 
   constructor(source: KeySource, clock: Clock, hooks: ServerHooks, settings: FetchSettings = FETCH_SETTINGS) {
     this.#source = source;
@@ -71,7 +73,7 @@ export class IssuerKeys {
   ready(): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = (): boolean => {
-        if (this.#closed.signal.aborted) reject(unavailable("the verifier is closed"));
+        if (this.#isClosed) reject(unavailable("the verifier is closed"));
         else if (this.#current() !== undefined) resolve();
         else return false;
         return true;
@@ -104,12 +106,15 @@ export class IssuerKeys {
   /** Fetches the keys at once: they have changed. A fetch that goes on may have come too early, and is followed by another. */
   refresh(): void {
     this.#latestBegan = -Infinity;
-    this.#want(this.#begun + 1);
+    this.#wanted = Math.max(this.#wanted, this.#begun + 1);
+    this.#wake?.();
   }
 
   /** Ends all fetching; calls that wait are refused. */
   close(): void {
-    this.#closed.abort();
+    this.#isClosed = true;
+    this.#wake?.();
+    this.#giveUp?.();
     this.#look();
   }
 
@@ -150,7 +155,7 @@ export class IssuerKeys {
       const look = (): boolean => {
         const key = this.#current()?.get(kid);
         if (key !== undefined) resolve(key);
-        else if (this.#closed.signal.aborted) resolve(unavailable("the verifier is closed"));
+        else if (this.#isClosed) resolve(unavailable("the verifier is closed"));
         else if (this.#succeeded > since) resolve(undefined);
         else if (this.#failure !== undefined && (this.#ended > since || this.#isPausing())) {
           // Whom an answer is owed to need not wait for another try when the last one has just failed.
@@ -168,14 +173,15 @@ export class IssuerKeys {
     for (const waiter of this.#waiters) if (waiter.look()) this.#waiters.delete(waiter);
   }
 
+  /** Has the next fetch begin as soon as it may. Where that is so already, a flood of unknown keys costs nothing more. */
   #want(fetch: number): void {
-    this.#wanted = Math.max(this.#wanted, fetch);
+    if (fetch <= this.#wanted) return;
+    this.#wanted = fetch;
     this.#wake?.();
   }
 
   async #keepFresh(): Promise<void> {
-    const { signal } = this.#closed;
-    while (!signal.aborted) {
+    while (!this.#isClosed) {
       const due = this.#clock.monotonic() + (await this.#attempt());
       this.#look();
       await this.#untilDue(due);
@@ -184,16 +190,18 @@ export class IssuerKeys {
 
   /** Waits until `due`, or until a call wants a fetch and one may begin. */
   async #untilDue(due: number): Promise<void> {
-    while (!this.#closed.signal.aborted) {
+    while (!this.#isClosed) {
       const wanted = this.#wanted > this.#begun;
       const at = wanted ? Math.min(due, this.#latestBegan + this.#settings.minPauseMs) : due;
       const left = at - this.#clock.monotonic();
       if (left <= 0) return;
-      const woken = new AbortController();
-      this.#wake = () => {
-        woken.abort();
-      };
-      await pause(this.#clock, left, AbortSignal.any([woken.signal, this.#closed.signal]));
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.schedule(left, resolve);
+        this.#wake = () => {
+          cancel();
+          resolve();
+        };
+      });
       this.#wake = undefined;
     }
   }
@@ -216,7 +224,7 @@ export class IssuerKeys {
     } catch (error) {
       this.#ended = this.#begun;
       this.#failure = error;
-      if (!this.#closed.signal.aborted) tell(() => this.#hooks.keysFetched?.(false, error));
+      if (!this.#isClosed) tell(() => this.#hooks.keysFetched?.(false, error));
       const doubled = Math.min(FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10), LAST_RETRY_MS);
       this.#failures += 1;
       return doubled * (0.5 + 0.5 * this.#clock.random());
@@ -224,10 +232,13 @@ export class IssuerKeys {
   }
 
   async #fetch(): Promise<{ keys: KeySet; maxAgeMs: number | undefined }> {
-    const late = new AbortController();
-    const signal = AbortSignal.any([late.signal, this.#closed.signal]);
+    const ended = new AbortController();
+    const { signal } = ended;
+    this.#giveUp = () => {
+      ended.abort(unavailable("the verifier is closed"));
+    };
     const cancel = this.#clock.schedule(this.#settings.timeoutMs, () => {
-      late.abort(new Error("the issuer did not answer in time"));
+      ended.abort(new Error("the issuer did not answer in time"));
     });
     try {
       const aborted = new Promise<never>((_, reject) => {
@@ -239,6 +250,7 @@ export class IssuerKeys {
       const keys = await readKeySet(document, this.#keys);
       return { keys, maxAgeMs: maxAgeSeconds === undefined ? undefined : maxAgeSeconds * 1000 };
     } finally {
+      this.#giveUp = undefined;
       cancel();
     }
   }

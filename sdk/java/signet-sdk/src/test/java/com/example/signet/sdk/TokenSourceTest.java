@@ -286,7 +286,8 @@ class TokenSourceTest {
 
     private static boolean mayGo(CallCredentials credentials, String authority, SocketAddress peer) {
         CompletableFuture<Boolean> attached = new CompletableFuture<>();
-        credentials.applyRequestMetadata(RetryProbe.info(null, authority, SecurityLevel.NONE, peer), Runnable::run, new CallCredentials.MetadataApplier() {
+        var asked = RetryProbe.info(null, authority, SecurityLevel.NONE, peer);
+        credentials.applyRequestMetadata(asked, Runnable::run, new CallCredentials.MetadataApplier() {
             @Override
             public void apply(Metadata headers) {
                 attached.complete(true);

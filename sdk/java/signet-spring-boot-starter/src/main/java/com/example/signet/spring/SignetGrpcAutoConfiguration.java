@@ -19,8 +19,8 @@ import org.springframework.core.annotation.Order;
 import org.springframework.grpc.server.GlobalServerInterceptor;
 
 /**
- * Guards all gRPC services of Spring gRPC by the rules in their protos, where Spring gRPC is on the class path. The guard takes the place of
- * Spring gRPC's own resource server.
+ * Guards all gRPC services of Spring gRPC by the rules in their protos, where Spring gRPC is on the class path. The guard takes the place
+ * of Spring gRPC's own resource server.
  */
 @AutoConfiguration(after = SignetAutoConfiguration.class)
 @ConditionalOnClass({GlobalServerInterceptor.class, ServerInterceptor.class})

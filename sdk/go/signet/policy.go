@@ -133,7 +133,9 @@ func (p *Policy) Access(method string) (Access, *Rule) {
 
 func (p *Policy) declaration(method string) declaration {
 	if len(p.services) > 0 {
-		if service, _, ok := strings.Cut(strings.TrimPrefix(method, "/"), "/"); ok && p.services[service] {
+		// A path of more parts is no method of the service, whatever serves it (grpc.UnknownServiceHandler).
+		service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+		if method == "/"+service+"/"+name && name != "" && !strings.Contains(name, "/") && p.services[service] {
 			return declaration{access: AccessPublic}
 		}
 	}

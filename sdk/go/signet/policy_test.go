@@ -80,3 +80,20 @@ func TestARuleCannotBeChangedThroughWhatIsToldOfIt(t *testing.T) {
 		t.Error(again)
 	}
 }
+
+func TestAPublicServiceHasMethodsAndNoPathsBelowThem(t *testing.T) {
+	policy, err := signet.PolicyFromRegistry(signet.PublicService("grpc.health.v1.Health"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for method, want := range map[string]signet.Access{
+		"/grpc.health.v1.Health/Check": signet.AccessPublic, "/grpc.health.v1.Health/NotKnown": signet.AccessPublic,
+		"/grpc.health.v1.Health/x/y": signet.AccessUndeclared, "/grpc.health.v1.Health/": signet.AccessUndeclared,
+		"grpc.health.v1.Health/Check": signet.AccessUndeclared, "//grpc.health.v1.Health/Check": signet.AccessUndeclared,
+		"/grpc.health.v1.Health": signet.AccessUndeclared, "": signet.AccessUndeclared,
+	} {
+		if access, _ := policy.Access(method); access != want {
+			t.Errorf("%q: %v", method, access)
+		}
+	}
+}

@@ -50,6 +50,15 @@ func MayAttachForTest(target, authority string, isSecure, isLoopback, allowsPlai
 // UnaryInterceptorForTest is the interceptor that calls again.
 func (s *TokenSource) UnaryInterceptorForTest() grpc.UnaryClientInterceptor { return s.retryOnce }
 
+// AttachForTest is the token that goes with a call, whose attempt notes it.
+func (s *TokenSource) AttachForTest(ctx context.Context) (string, error) {
+	token, err := s.Token(ctx)
+	if call := attemptOf(ctx); call != nil {
+		call.token.Store(&token)
+	}
+	return token, err
+}
+
 // SourceRandomForTest has numbers of the test's choice spread what a source does.
 func SourceRandomForTest(random func() float64) SourceOption { return withSourceRandom(random) }
 

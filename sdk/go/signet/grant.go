@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -109,19 +110,30 @@ type Grant struct {
 	refresh *refreshGrant // nil for client credentials
 }
 
-// refreshGrant is the refresh token that is exchanged next. One exchange goes on at a time.
+// refreshGrant is the refresh token that is exchanged next. It belongs to one source, and one exchange goes on at a time.
 type refreshGrant struct {
-	token string
-	store func(ctx context.Context, next string) error
+	token   string
+	store   func(ctx context.Context, next string) error
+	isTaken atomic.Bool
+	// unstored is an answer whose refresh token is not stored yet; nil if there is none. Signet takes who shows the old one again and
+	// again for a thief, and ends the session (docs/TOKENS.md, "Repeats").
+	unstored *answered
+}
+
+// answered is what Signet has answered, and when it was asked.
+type answered struct {
+	*identityv1.IssueTokenResponse
+	asked time.Time
 }
 
 // ClientCredentials is a client's own grant: tokens in its own name (RFC 6749 section 4.4).
 func ClientCredentials(client ClientAuth) Grant { return Grant{client: client} }
 
 // RefreshToken is a user's grant (RFC 6749 section 6). Each exchange gives the next refresh token, which store must have kept when it
-// returns: only then the new access token is used. If it fails, the same refresh token is sent again later.
+// returns: only then the new access token is used. If it fails, it is called again later, with the same one: until it succeeds, nothing is
+// exchanged.
 //
-// A refresh token belongs to one process: two that use one end the user's session (docs/TOKENS.md, "Repeats").
+// A refresh token belongs to one source in one process: two that use one end the user's session (docs/TOKENS.md, "Repeats").
 func RefreshToken(client ClientAuth, token string, store func(ctx context.Context, next string) error) Grant {
 	return Grant{client: client, refresh: &refreshGrant{token: token, store: store}}
 }

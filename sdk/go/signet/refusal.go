@@ -59,10 +59,15 @@ type Refusal struct {
 	RetryAfter time.Duration
 
 	message string
+	cause   error // what has kept this process from knowing better; never sent
 }
 
 // Error tells the reason and a sentence for people.
 func (r *Refusal) Error() string { return "signet: " + r.Reason + ": " + r.message }
+
+// Unwrap is why the call could not be judged, or got no token, where that has another cause than the call: a connection to Signet that
+// failed, say. It is for whoever runs this process, and not part of [Refusal.GRPCStatus].
+func (r *Refusal) Unwrap() error { return r.cause }
 
 // GRPCStatus is the status that the call is answered with.
 func (r *Refusal) GRPCStatus() *status.Status {
@@ -115,7 +120,7 @@ func (r *Refusal) with(more map[string]string) *Refusal {
 		all = make(map[string]string, len(more))
 	}
 	maps.Copy(all, more)
-	return &Refusal{Code: r.Code, Reason: r.Reason, Metadata: all, RetryAfter: r.RetryAfter, message: r.message}
+	return &Refusal{Code: r.Code, Reason: r.Reason, Metadata: all, RetryAfter: r.RetryAfter, message: r.message, cause: r.cause}
 }
 
 func tokenInvalid(why string) *Refusal {

@@ -17,7 +17,7 @@ const issueTimeout = 10 * time.Second
 
 var (
 	errIssueTimeout = errors.New("signet: there was no token in time")
-	// errDeadToken: an exchange of a refresh token was repeated, and the access token that it gave the first time is over.
+	// errDeadToken: an exchange of a refresh token was repeated, or its answer was stored late, and the access token that it gave is over.
 	errDeadToken = errors.New("signet: the access token that was given has expired")
 )
 
@@ -32,34 +32,50 @@ func (s *TokenSource) renew() {
 	s.renewed(token, err)
 }
 
-// issue asks once.
+// issue asks once, unless there is an answer whose refresh token is not stored yet.
 func (s *TokenSource) issue(ctx context.Context) (*issuedToken, error) {
+	refresh := s.grant.refresh
+	var answer *answered
+	if refresh != nil && refresh.unstored != nil {
+		answer = refresh.unstored
+	} else {
+		var err error
+		if answer, err = s.ask(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if next := answer.GetRefreshToken(); refresh != nil && next != "" {
+		refresh.unstored = answer
+		if err := refresh.store(ctx, next); err != nil {
+			return nil, errors.Join(errors.New("signet: the next refresh token was not stored"), err)
+		}
+		refresh.token, refresh.unstored = next, nil
+	}
+	lifetime := time.Duration(answer.GetExpiresIn()) * time.Second
+	expires := answer.asked.Add(lifetime)
+	if answer.GetAccessToken() == "" || !s.clock.Now().Before(expires) {
+		return nil, errDeadToken
+	}
+	return &issuedToken{
+		text: answer.GetAccessToken(), renewAt: answer.asked.Add(renewAfter(s.random, lifetime)), expires: expires,
+	}, nil
+}
+
+// ask asks Signet.
+func (s *TokenSource) ask(ctx context.Context) (*answered, error) {
 	// The life of a token is counted from before it is asked for, so that it ends here no later than there.
-	asked := s.clock.Now()
-	var answer *identityv1.IssueTokenResponse
+	answer := &answered{asked: s.clock.Now()}
 	err := s.server.call(ctx, &s.next, func(ctx context.Context, channel *grpc.ClientConn) error {
 		// An assertion is used once: each attempt makes its own.
-		request, err := s.grant.request(asked, s.audience, s.scope)
+		request, err := s.grant.request(answer.asked, s.audience, s.scope)
 		if err != nil {
 			return err
 		}
-		answer, err = identityv1.NewIdentityServiceClient(channel).IssueToken(ctx, request)
+		answer.IssueTokenResponse, err = identityv1.NewIdentityServiceClient(channel).IssueToken(ctx, request)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if refresh := s.grant.refresh; refresh != nil && answer.GetRefreshToken() != "" {
-		if err := refresh.store(ctx, answer.GetRefreshToken()); err != nil {
-			return nil, errors.Join(errors.New("signet: the next refresh token was not stored"), err)
-		}
-		refresh.token = answer.GetRefreshToken()
-	}
-	lifetime := time.Duration(answer.GetExpiresIn()) * time.Second
-	if lifetime <= 0 || answer.GetAccessToken() == "" {
-		return nil, errDeadToken
-	}
-	return &issuedToken{
-		text: answer.GetAccessToken(), renewAt: asked.Add(renewAfter(s.random, lifetime)), expires: asked.Add(lifetime),
-	}, nil
+	return answer, nil
 }

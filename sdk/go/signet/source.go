@@ -20,8 +20,9 @@ const (
 	firstIssueRetry, lastIssueRetry = time.Second, 30 * time.Second
 	// finalPause is how long it is not asked again after a refusal that another attempt does not mend.
 	finalPause = 10 * time.Second
-	// replacePause lies between two tokens that are got since a service has refused the one before.
-	replacePause = time.Second
+	// replacePause lies between two tokens that are got since a service has refused the one before: the first may have been issued too
+	// early to count (docs/EVENTS.md, "What callers see").
+	replacePause = 7 * time.Second
 )
 
 // SourceHooks are called when something happens that metrics count. A hook that panics disturbs no call.
@@ -90,6 +91,9 @@ func NewTokenSource(server Server, grant Grant, audience string, options ...Sour
 	for _, option := range options {
 		option(source)
 	}
+	if grant.refresh != nil && !grant.refresh.isTaken.CompareAndSwap(false, true) {
+		return nil, errors.New("signet: the refresh token belongs to another source already: two that exchange it end the user's session")
+	}
 	return source, nil
 }
 
@@ -99,7 +103,7 @@ func (s *TokenSource) Audience() string { return s.audience }
 // Token is a live token: the present one, or else a new one, for which the call waits as long as its context lets it.
 //
 // It fails with a gRPC status: UNAUTHENTICATED with Signet's reason if Signet has refused for good, UNAVAILABLE if Signet cannot be asked
-// and no token is left that lives.
+// and no token is left that lives. Why that is so, [errors.Unwrap] tells.
 func (s *TokenSource) Token(ctx context.Context) (string, error) {
 	for {
 		s.mu.Lock()
@@ -170,7 +174,7 @@ func (s *TokenSource) failed(err error) (error, time.Duration) {
 		pause = max(pause, min(refusal.RetryAfter, lastIssueRetry))
 	}
 	refusal := unavailable("there is no live access token, and no new one can be got")
-	refusal.RetryAfter = pause
+	refusal.RetryAfter, refusal.cause = pause, err
 	return refusal, pause
 }
 

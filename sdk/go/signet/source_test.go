@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -186,38 +187,97 @@ func TestTheDeadlineOfACallBoundsItsWait(t *testing.T) {
 	})
 }
 
+// userServer answers exchanges of `refresh 1`, `refresh 2` and so on by the next one, and notes what was shown. Access tokens live so long.
+func userServer(lives int32) (*tokenServer, *[]string) {
+	var shown []string
+	server := &tokenServer{}
+	server.answer = func(request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+		token := request.GetRefreshToken().GetRefreshToken()
+		shown = append(shown, token)
+		next := token[:len(token)-1] + string(token[len(token)-1]+1)
+		return &identityv1.IssueTokenResponse{AccessToken: "token for " + token, ExpiresIn: lives, RefreshToken: &next}, nil
+	}
+	return server, &shown
+}
+
 func TestTheNextRefreshTokenIsStoredBeforeTheAccessTokenIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var shown []string
-		server := &tokenServer{}
-		server.answer = func(request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
-			shown = append(shown, request.GetRefreshToken().GetRefreshToken())
-			next := "refresh 2"
-			return &identityv1.IssueTokenResponse{AccessToken: "token", ExpiresIn: 100, RefreshToken: &next}, nil
-		}
+		server, shown := userServer(900)
 		var stored []string
-		isBroken := true
+		broken := errors.New("the disk is full")
 		source := newSource(t, server.start(t), signet.RefreshToken(signet.PublicClient("signet"), "refresh 1", func(_ context.Context, next string) error {
-			if isBroken {
-				return errors.New("the disk is full")
-			}
 			stored = append(stored, next)
-			return nil
+			return broken
 		}))
-		_, err := source.Token(t.Context())
-		wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
-		isBroken = false
-		time.Sleep(time.Second)
-		wantToken(t, source, "token")
-		if len(shown) != 2 || shown[1] != "refresh 1" || len(stored) != 1 || stored[0] != "refresh 2" {
-			t.Errorf("shown %v, stored %v", shown, stored)
+		// An old refresh token that is shown again and again ends the session: the answer is kept, and storing it is tried again.
+		for range 300 {
+			_, err := source.Token(t.Context())
+			wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+			time.Sleep(time.Second)
 		}
-		time.Sleep(100 * time.Second)
-		wantToken(t, source, "token")
-		if len(shown) != 3 || shown[2] != "refresh 2" {
-			t.Errorf("shown %v", shown)
+		if !slices.Equal(*shown, []string{"refresh 1"}) || len(stored) < 10 || stored[9] != "refresh 2" {
+			t.Errorf("shown %v, stored %v", *shown, stored)
+		}
+		broken = nil
+		time.Sleep(30 * time.Second)
+		wantToken(t, source, "token for refresh 1")
+		time.Sleep(400 * time.Second) // It lives since it was given, and not since it was stored.
+		wantToken(t, source, "token for refresh 1")
+		synctest.Wait()
+		wantToken(t, source, "token for refresh 2")
+		if !slices.Equal(*shown, []string{"refresh 1", "refresh 2"}) || stored[len(stored)-1] != "refresh 3" {
+			t.Errorf("shown %v, stored %v", *shown, stored)
 		}
 	})
+}
+
+func TestAnAccessTokenThatHasExpiredBeforeItsRefreshTokenWasStoredIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, shown := userServer(100)
+		broken := errors.New("the disk is full")
+		source := newSource(t, server.start(t), signet.RefreshToken(signet.PublicClient("signet"), "refresh 1",
+			func(context.Context, string) error { return broken }))
+		_, err := source.Token(t.Context())
+		wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+		broken = nil
+		time.Sleep(100 * time.Second)
+		wantToken(t, source, "token for refresh 2")
+		if !slices.Equal(*shown, []string{"refresh 1", "refresh 2"}) {
+			t.Errorf("shown %v", *shown)
+		}
+	})
+}
+
+func TestARefreshTokenBelongsToOneSource(t *testing.T) {
+	at := signet.Server{Addresses: []string{"127.0.0.1:1"}}
+	user := signet.RefreshToken(signet.PublicClient("signet"), "refresh 1", func(context.Context, string) error { return nil })
+	newSource(t, at, user)
+	if _, err := signet.NewTokenSource(at, user, "orders"); err == nil {
+		t.Error("two sources would exchange one refresh token, which ends the session")
+	}
+	client := secret()
+	newSource(t, at, client)
+	newSource(t, at, client)
+}
+
+func TestWhyNoTokenCameIsToldByUnwrap(t *testing.T) {
+	cause := status.Error(codes.Unavailable, "the replica is at lunch")
+	server := &tokenServer{answer: func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) { return nil, cause }}
+	source := newSource(t, server.start(t), secret())
+	_, err := source.Token(t.Context())
+	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+	if why := errors.Unwrap(err); status.Convert(why).Message() != "the replica is at lunch" {
+		t.Errorf("source: %v, since %v", err, why)
+	}
+	// And of a call that could not be sent for it.
+	issuer := signettest.NewIssuer(t)
+	listener := serve(t, guarded{}, newGuard(t, issuer).ServerOptions()...)
+	users := identityv1.NewIdentityServiceClient(connect(t, listener, source.DialOptions("passthrough:///stock", insecure.NewCredentials())...))
+	_, err = users.GetMe(t.Context(), &identityv1.GetMeRequest{})
+	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+	if why := errors.Unwrap(err); status.Convert(why).Message() != "the replica is at lunch" {
+		t.Errorf("call: %v, since %v", err, why)
+	}
 }
 
 func TestAnAccessTokenThatWasGivenTooLateIsExchangedAgainAtOnce(t *testing.T) {
@@ -333,6 +393,32 @@ func TestAUnaryCallWithARevokedTokenIsSentOnceMoreWithAnotherOne(t *testing.T) {
 	if server.asked.Load() != 2 || retried != 1 {
 		t.Errorf("asked %d, retried %d", server.asked.Load(), retried)
 	}
+}
+
+func TestBetweenTwoTokensThatAreRefusedLieSevenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &tokenServer{}
+		server.answer = numbered(server)
+		source := newSource(t, server.start(t), secret())
+		retry := source.UnaryInterceptorForTest()
+		refused := func(ctx context.Context, method string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+			if _, err := source.AttachForTest(ctx); err != nil {
+				return err
+			}
+			metadata := map[string]string{"audience": "stock", "method": method}
+			return &signet.Refusal{Code: codes.Unauthenticated, Reason: signet.ReasonTokenRevoked, Metadata: metadata}
+		}
+		var asked []int64
+		for range 15 { // A second apart, from 0 to 14.
+			err := retry(t.Context(), "/stock.v1.StockService/GetItem", nil, nil, nil, refused)
+			wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
+			asked = append(asked, server.asked.Load())
+			time.Sleep(time.Second)
+		}
+		if !slices.Equal(asked, []int64{2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4}) {
+			t.Errorf("asked %v", asked)
+		}
+	})
 }
 
 func TestARefusalThatIsPassedOnIsHandedUp(t *testing.T) {

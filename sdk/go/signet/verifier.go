@@ -266,7 +266,9 @@ func (v *Verifier) checkRoles(ctx context.Context, token string, caller *Caller,
 	case said.RolesOmitted:
 		told, err := v.introspector.Introspect(ctx, token)
 		if err != nil {
-			return nil, unavailable("introspection cannot be asked")
+			refusal := unavailable("introspection cannot be asked")
+			refusal.cause = err
+			return nil, refusal
 		}
 		if !told.Active {
 			return nil, errTokenRevoked

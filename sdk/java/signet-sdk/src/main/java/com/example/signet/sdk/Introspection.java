@@ -34,7 +34,7 @@ public interface Introspection {
     static Introspection bySignet(SignetServers servers, TokenSource tokens) {
         return token -> tokens.token()
                 .thenCompose(own -> servers.call(
-                        SignetRpcs.INTROSPECT_TOKEN, IntrospectTokenRequest.newBuilder().setToken(token).build(), own.value()))
+                        SignetRpcs.INTROSPECT_TOKEN, () -> IntrospectTokenRequest.newBuilder().setToken(token).build(), own.value()))
                 .thenApply((IntrospectTokenResponse answer) -> new Answer(answer.getActive(), List.copyOf(answer.getRolesList())));
     }
 }

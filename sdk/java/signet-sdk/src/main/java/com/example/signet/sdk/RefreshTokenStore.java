@@ -7,7 +7,7 @@ import java.util.concurrent.CompletionStage;
 public interface RefreshTokenStore {
     /**
      * Stores the next refresh token in the place of the one before. The access token that came with it is not used until this has
-     * succeeded; if it fails, the next attempt sends the old refresh token again.
+     * succeeded; if it fails, the next attempt stores the same one again, and Signet is not asked.
      *
      * @param next the token; a secret like a password
      * @return what completes when it is stored for good

@@ -21,6 +21,7 @@ import io.grpc.stub.StreamObserver;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 
 /**
  * Where Signet is: the addresses of its replicas, and how they are reached. A channel to each is opened when it is needed first, and kept
@@ -133,9 +134,10 @@ public final class SignetServers implements AutoCloseable {
     /**
      * Makes one call: at the replica that answered last, and if it does not answer at each other one, once.
      *
+     * @param request makes the request of each attempt: what is good once, such as an assertion, the first replica may have taken
      * @param token an access token for Signet; null for none
      */
-    <Q, A> CompletableFuture<A> call(MethodDescriptor<Q, A> method, Q request, String token) {
+    <Q, A> CompletableFuture<A> call(MethodDescriptor<Q, A> method, Supplier<Q> request, String token) {
         int first;
         synchronized (this) {
             first = preferred;
@@ -152,11 +154,12 @@ public final class SignetServers implements AutoCloseable {
         return ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(headers));
     }
 
-    private <Q, A> CompletableFuture<A> attempt(MethodDescriptor<Q, A> method, Q request, String token, int index, int left) {
+    private <Q, A> CompletableFuture<A> attempt(
+            MethodDescriptor<Q, A> method, Supplier<Q> request, String token, int index, int left) {
         CompletableFuture<A> answer = new CompletableFuture<>();
         try {
             CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(DEADLINE_SECONDS, TimeUnit.SECONDS);
-            ClientCalls.asyncUnaryCall(authorized(channel(index), token).newCall(method, options), request, into(answer));
+            ClientCalls.asyncUnaryCall(authorized(channel(index), token).newCall(method, options), request.get(), into(answer));
         } catch (RuntimeException failure) {
             answer.completeExceptionally(failure);
         }

@@ -46,15 +46,12 @@ final class TokenInterceptor implements ClientInterceptor {
     /** One attempt of a call, and what has attached its token. */
     record Attempt<Q, A>(ClientCall<Q, A> call, TokenCredentials credentials) {}
 
-    /** Whether the attempt was refused for its token, which is forgotten then. */
+    /** Whether the attempt was refused for its token, and another one may do; that one is forgotten then. */
     boolean isRefused(MethodDescriptor<?, ?> method, Attempt<?, ?> attempt, Status status, Metadata trailers) {
         AccessToken token = attempt.credentials().attached();
-        boolean isRefused = token != null
-                && TokenRefusal.asksForAnotherToken(status, trailers, source.audience(), "/" + method.getFullMethodName());
-        if (isRefused) {
-            source.drop(token);
-        }
-        return isRefused;
+        return token != null
+                && TokenRefusal.asksForAnotherToken(status, trailers, source.audience(), "/" + method.getFullMethodName())
+                && source.drop(token);
     }
 
     void retried() {

@@ -1,8 +1,10 @@
 package com.example.signet.sdk;
 
 import com.example.signet.identity.v1.ClientAuthentication;
+import com.example.signet.identity.v1.IssueTokenRequest;
 import com.example.signet.identity.v1.IssueTokenResponse;
 import io.grpc.ClientInterceptor;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.security.PrivateKey;
 import java.time.Duration;
@@ -12,6 +14,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
+import java.util.function.Supplier;
 
 /**
  * Gets access tokens for one audience, keeps the newest, and renews it before it expires: at 75 to 85 % of its life, in the background of a
@@ -27,6 +30,9 @@ public final class TokenSource {
 
     /** How long after a final refusal Signet is not asked again. */
     private static final Duration FINAL_PAUSE = Duration.ofSeconds(10);
+
+    /** How long after a refused token was forgotten no other one is (docs/EVENTS.md, "What callers see"). */
+    private static final Duration DROP_PAUSE = Duration.ofSeconds(7);
 
     /** How often an exchange is made anew whose access token has expired already. */
     private static final int MAX_EXCHANGES = 2;
@@ -45,6 +51,11 @@ public final class TokenSource {
     private StatusRuntimeException failure;
     private int failures;
     private long askAgainAt;
+    private boolean hasDropped;
+    private long droppedAt;
+
+    /** What was answered, while its refresh token is not stored yet: the one before is not exchanged again. */
+    private Issued unstored;
 
     private TokenSource(Builder from) {
         servers = from.servers;
@@ -141,11 +152,22 @@ public final class TokenSource {
         return new TokenCredentials(this, CallTargets.of(targets));
     }
 
-    /** Forgets {@code token}, if it is still the newest: it was refused. */
-    synchronized void drop(AccessToken token) {
-        if (current == token) {
-            current = null;
+    /**
+     * Forgets {@code token}, if it is still the newest: it was refused. Says whether there is another one, or will be: not if one was
+     * forgotten a moment ago. A service that refuses every token would else have one issued at each call.
+     */
+    synchronized boolean drop(AccessToken token) {
+        if (current != token) {
+            return true;
         }
+        long now = time.nanos();
+        if (hasDropped && now - droppedAt < DROP_PAUSE.toNanos()) {
+            return false;
+        }
+        hasDropped = true;
+        droppedAt = now;
+        current = null;
+        return true;
     }
 
     TimeSource time() {
@@ -198,32 +220,55 @@ public final class TokenSource {
         return failure;
     }
 
-    private CompletionStage<AccessToken> exchange(int left) {
-        // Measured from before it was asked: the token is not older than that.
-        long began = time.nanos();
-        CompletableFuture<IssueTokenResponse> answered;
-        try {
-            var request = grants.request(time.now()).setScope(String.join(" ", scopes)).addAudiences(audience).build();
-            answered = servers.call(SignetRpcs.ISSUE_TOKEN, request, null);
-        } catch (RuntimeException defect) {
-            answered = CompletableFuture.failedFuture(defect);
+    /** An answer of Signet; {@code refreshToken} is null without one. Both are secrets. */
+    private record Issued(AccessToken token, String refreshToken) {
+        @Override
+        public String toString() {
+            return "what Signet has issued";
         }
-        return answered.thenCompose(answer -> accept(answer)
-                .thenCompose(stored -> {
-                    if (answer.getExpiresIn() <= 0 && left > 1) {
-                        // An exchange that was repeated late: the next refresh token gives a token that lives.
-                        return exchange(left - 1);
-                    }
-                    return CompletableFuture.completedFuture(token(answer, began));
-                }));
     }
 
-    private CompletionStage<Void> accept(IssueTokenResponse answer) {
-        try {
-            return grants.accept(answer.hasRefreshToken() ? answer.getRefreshToken() : null);
-        } catch (RuntimeException failed) {
-            return CompletableFuture.failedFuture(failed);
+    private CompletionStage<AccessToken> exchange(int left) {
+        Issued kept;
+        synchronized (this) {
+            kept = unstored;
         }
+        CompletionStage<Issued> issued = kept == null ? issue() : CompletableFuture.completedFuture(kept);
+        return issued.thenCompose(got -> store(got).thenCompose(stored -> {
+            if (!got.token().isLive(time.nanos()) && left > 1) {
+                // An exchange that was repeated late, or stored late: the next refresh token gives a token that lives.
+                return exchange(left - 1);
+            }
+            return CompletableFuture.completedFuture(got.token());
+        }));
+    }
+
+    private CompletionStage<Issued> issue() {
+        // Measured from before it was asked: the token is not older than that.
+        long began = time.nanos();
+        Supplier<IssueTokenRequest> request =
+                () -> grants.request(time.now()).setScope(String.join(" ", scopes)).addAudiences(audience).build();
+        return servers.call(SignetRpcs.ISSUE_TOKEN, request, null)
+                .thenApply(answer -> new Issued(token(answer, began), answer.hasRefreshToken() ? answer.getRefreshToken() : null));
+    }
+
+    /** Has the next refresh token stored. Until that has succeeded the answer is kept, and the next attempt stores it. */
+    private CompletionStage<Void> store(Issued issued) {
+        CompletionStage<Void> storing;
+        try {
+            storing = grants.accept(issued.refreshToken());
+        } catch (RuntimeException failed) {
+            storing = CompletableFuture.failedFuture(failed);
+        }
+        return storing.handle((stored, failed) -> {
+            synchronized (this) {
+                unstored = failed == null ? null : issued;
+            }
+            if (failed != null) {
+                throw Status.UNAVAILABLE.withDescription("the next refresh token is not stored").withCause(failed).asRuntimeException();
+            }
+            return null;
+        });
     }
 
     private AccessToken token(IssueTokenResponse answer, long began) {

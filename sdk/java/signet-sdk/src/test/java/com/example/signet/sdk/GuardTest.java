@@ -194,7 +194,7 @@ class GuardTest {
                 .setAccessToken(signet.issued.get() == 1 ? first : tokens.sign(withSession("11111111-0000-0000-0000-000000000000"))).build();
         try (SignetServers servers = signet.servers()) {
             CountDownLatch retried = new CountDownLatch(1);
-            TokenSource source = TokenSource.builder(servers, "stock").clientSecret("id", "secret").hooks(new Hooks() {
+            TokenSource source = TokenSource.builder(servers, "stock").clientSecret("id", "secret").time(time).hooks(new Hooks() {
                 @Override
                 public void callRetried() {
                     retried.countDown();
@@ -208,8 +208,10 @@ class GuardTest {
             assertTrue(retried.await(20, TimeUnit.SECONDS));
             assertEquals(2, signet.issued.get());
             revocations.tell(Messages.ended("11111111-0000-0000-0000-000000000000"));
-            StatusRuntimeException refused = failure(call(guarded));
-            assertEquals(Status.Code.UNAUTHENTICATED, refused.getStatus().getCode());
+            assertEquals(Status.Code.UNAUTHENTICATED, failure(call(guarded)).getStatus().getCode());
+            assertEquals(2, signet.issued.get(), "none is replaced for 7 s");
+            time.advance(Duration.ofSeconds(7));
+            assertEquals(Status.Code.UNAUTHENTICATED, failure(call(guarded)).getStatus().getCode());
             assertEquals(3, signet.issued.get(), "the second refusal is handed up");
         }
     }

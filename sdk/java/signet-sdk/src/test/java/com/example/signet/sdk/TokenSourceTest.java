@@ -215,12 +215,51 @@ class TokenSourceTest {
         storing.completeExceptionally(new IllegalStateException("the disk is full"));
         assertEquals(Status.Code.UNAVAILABLE, failure(call).getStatus().getCode());
         time.advance(Duration.ofSeconds(1));
-        assertEquals("token-2", get(source.token()).value());
-        assertEquals("first", signet.asked.take().getRefreshToken().getRefreshToken(), "the same again");
+        assertEquals("token-1", get(source.token()).value());
+        assertEquals(1, signet.issued.get(), "the old one is not exchanged again");
         assertEquals(List.of("after first", "after first"), stored);
         time.advance(Duration.ofSeconds(900));
         get(source.token());
         assertEquals("after first", signet.asked.take().getRefreshToken().getRefreshToken());
+    }
+
+    @Test
+    void anAnswerThatIsStoredLateGivesATokenThatLives() throws Exception {
+        signet.answers = request -> signet.token(900).toBuilder()
+                .setRefreshToken("after " + request.getRefreshToken().getRefreshToken()).build();
+        List<String> stored = new ArrayList<>();
+        TokenSource source = TokenSource.builder(servers, "stock").time(time).random(() -> 0.5)
+                .refreshToken("first", next -> {
+                    stored.add(next);
+                    return stored.size() < 100
+                            ? CompletableFuture.failedFuture(FakeSignet.refusal(Status.Code.INVALID_ARGUMENT, "OF_THE_STORE"))
+                            : CompletableFuture.completedFuture(null);
+                }).build();
+        while (stored.size() < 99) {
+            assertEquals(Status.Code.UNAVAILABLE, failure(source.token()).getStatus().getCode());
+            time.advance(Duration.ofSeconds(30));
+        }
+        assertEquals(1, signet.issued.get(), "for 50 minutes");
+        assertEquals("token-2", get(source.token()).value(), "the first has expired meanwhile");
+        signet.asked.take();
+        assertEquals("after first", signet.asked.take().getRefreshToken().getRefreshToken());
+    }
+
+    @Test
+    void eachReplicaGetsAnAssertionOfItsOwn() throws Exception {
+        KeyPair pair = KeyPairGenerator.getInstance("Ed25519").generateKeyPair();
+        try (FakeSignet away = new FakeSignet(); SignetServers both = SignetServers.of(away.address(), signet.address())) {
+            away.answers = request -> {
+                throw Status.UNAVAILABLE.asRuntimeException();
+            };
+            get(TokenSource.builder(both, "stock").privateKeyJwt("client", "https://id.example", pair.getPrivate(), null).build().token());
+            Set<String> ids = new HashSet<>();
+            for (FakeSignet asked : List.of(away, signet)) {
+                String assertion = asked.asked.take().getClient().getClientAssertion();
+                ids.add(SignedJWT.parse(assertion).getJWTClaimsSet().getJWTID());
+            }
+            assertEquals(2, ids.size());
+        }
     }
 
     @Test

@@ -2,6 +2,7 @@ package com.example.signet.sdk;
 
 import com.example.signet.identity.events.v1.Changes;
 import com.example.signet.identity.events.v1.TakenScopes;
+import com.google.protobuf.Timestamp;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HashMap;
@@ -68,12 +69,13 @@ final class RevocationLog {
     void tell(Changes changes) {
         clean();
         changes.getEndedSessionsList().forEach(id -> put(session(id), Instant.MAX));
-        changes.getEndedUserSessionsList().forEach(user -> put(new User(lower(user.getSubject())), Times.of(user.getTime())));
-        changes.getEndedClientsList().forEach(client -> put(new Client(lower(client.getClientId())), Times.of(client.getTime())));
+        changes.getEndedUserSessionsList().forEach(user -> put(new User(lower(user.getSubject())), time(user.hasTime(), user.getTime())));
+        changes.getEndedClientsList().forEach(client ->
+                put(new Client(lower(client.getClientId())), time(client.hasTime(), client.getTime())));
         for (TakenScopes taken : changes.getTakenScopesList()) {
             for (String scope : taken.getScopesList()) {
                 Key key = new Taken(lower(taken.getSubject()), lower(taken.getClientId()), taken.getAudience(), scope);
-                put(key, Times.of(taken.getTime()));
+                put(key, time(taken.hasTime(), taken.getTime()));
             }
         }
     }
@@ -159,6 +161,11 @@ final class RevocationLog {
                 it.remove();
             }
         }
+    }
+
+    /** A time that is not said, which Signet never leaves out, is the latest that there is: too much is refused then, not too little. */
+    private static Instant time(boolean isSaid, Timestamp time) {
+        return isSaid ? Times.of(time) : Instant.MAX;
     }
 
     private static Key session(String id) {

@@ -186,6 +186,11 @@ public final class Revocations implements AutoCloseable {
         }
     }
 
+    /** Has the verifiers fetch the issuer's keys. */
+    void keysChanged() {
+        listeners.forEach(Listener::keysChanged);
+    }
+
     void state(Hooks.RevocationsState state) {
         hooks.revocations(state);
     }

@@ -170,6 +170,10 @@ final class WatchFollower implements AutoCloseable {
                 }
             }
             boolean wasComplete = revocations.isComplete();
+            if (isFirst) {
+                // Keys may have changed before the stream began to tell of it (docs/EVENTS.md, "How a service begins").
+                revocations.keysChanged();
+            }
             revocations.tell(message);
             if (isFirst && wasComplete && !message.getSnapshot().getIsLast()) {
                 revocations.state(Hooks.RevocationsState.COMPLETE);

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.example.signet.identity.events.v1.Changes;
+import com.example.signet.identity.events.v1.EndedClient;
 import com.example.signet.sdk.Hooks.RevocationsState;
 import io.grpc.Status;
 import java.time.Duration;
@@ -161,6 +162,27 @@ class RevocationsTest {
         assertTrue(isRevoked(told, now.getEpochSecond()));
         time.set(now);
         assertTrue(isRevoked(told, now.getEpochSecond()));
+    }
+
+    @Test
+    void aTimeThatIsNotSaidIsTheLatest() {
+        RevocationLog log = new RevocationLog(time, RevocationLog.MAX_ENTRIES);
+        log.tell(Changes.newBuilder().addEndedClients(EndedClient.newBuilder().setClientId("signet")).build());
+        assertTrue(log.isRevoked(claims(time.now().getEpochSecond() + 60)));
+    }
+
+    @Test
+    void keysAreFetchedWhenTheFirstMessageComes() throws Exception {
+        follow();
+        FakeSignet.Watch watch = signet.nextWatch();
+        assertEquals(1, tokens.fetches.get());
+        watch.stream().onNext(Messages.snapshot());
+        await(RevocationsState.COMPLETE);
+        assertEquals(2, tokens.fetches.get());
+        watch.stream().onNext(Messages.heartbeat("later"));
+        watch.stream().onCompleted();
+        await(RevocationsState.DOWN);
+        assertEquals(2, tokens.fetches.get(), "once in a stream");
     }
 
     private boolean isRevoked(Revocations told, long iat) {

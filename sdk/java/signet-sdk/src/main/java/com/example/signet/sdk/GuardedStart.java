@@ -18,15 +18,17 @@ record GuardedStart<Q, A>(
         }
         Context.CancellableContext cancellable = own.withCancellation();
         GuardedStream<Q, A> stream = new GuardedStream<>(call, cancellable);
-        ServerCall.Listener<Q> handler;
+        // Before the handler begins: one that blocks until it is cancelled comes to its end, too.
+        OpenStreams.Stream watched = verifier.watch(who, rule, path, stream::end);
+        if (stream.isEnded()) {
+            return new ServerCall.Listener<>() {};
+        }
         try {
-            handler = Contexts.interceptCall(cancellable, stream, headers, next);
+            return stream.listener(Contexts.interceptCall(cancellable, stream, headers, next), watched);
         } catch (RuntimeException failure) {
+            watched.close();
             cancellable.cancel(failure);
             throw failure;
         }
-        // Only now, so that the handler has begun before it can end.
-        OpenStreams.Stream watched = verifier.watch(who, rule, path, stream::end);
-        return stream.listener(handler, watched);
     }
 }

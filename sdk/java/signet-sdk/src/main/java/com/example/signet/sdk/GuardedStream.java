@@ -42,6 +42,11 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
         }
     }
 
+    /** Whether the guard has ended it. */
+    boolean isEnded() {
+        return isEnded;
+    }
+
     ServerCall.Listener<Q> listener(ServerCall.Listener<Q> handler, OpenStreams.Stream watched) {
         return new Listener(handler, watched);
     }

@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,7 +18,8 @@ import java.util.Map;
 /**
  * Reads JSON strictly (RFC 8259): nothing that two readers could take for two things, such as a member that comes twice.
  *
- * <p>Objects become maps, arrays lists; a number is a {@link Long} if it is written as an integer that is one, else a {@link Double}.
+ * <p>Objects become maps, and arrays lists, that nobody can change; a number is a {@link Long} if it is written as an integer that is one,
+ * else a {@link Double}.
  */
 final class Json {
     /** How deep values are nested at most. */
@@ -95,7 +97,7 @@ final class Json {
             }
         }
         reader.endObject();
-        return members;
+        return Collections.unmodifiableMap(members);
     }
 
     private static List<Object> items(JsonReader reader, int depth) throws IOException, NotJson {
@@ -105,7 +107,7 @@ final class Json {
             items.add(value(reader, depth + 1));
         }
         reader.endArray();
-        return items;
+        return Collections.unmodifiableList(items);
     }
 
     /** {@code text}, if it is one in Unicode: half of a surrogate pair is not. */

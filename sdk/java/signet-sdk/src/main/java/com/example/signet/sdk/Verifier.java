@@ -29,6 +29,9 @@ public final class Verifier implements AutoCloseable {
     private final IssuerKeys keys;
     private final TokenCache cache;
     private final OpenStreams streams;
+
+    /** Null if there is none. */
+    private final Introspection introspection;
     private final Revocations.Listener listener;
 
     private Verifier(VerifierSettings settings, KeySource source) {
@@ -37,6 +40,7 @@ public final class Verifier implements AutoCloseable {
         keys = new IssuerKeys(source, settings.time(), settings.random(), settings.hooks());
         cache = new TokenCache(settings.cacheSize());
         streams = new OpenStreams(settings);
+        introspection = settings.introspection() == null ? null : new SharedIntrospection(settings.introspection());
         listener = new Revocations.Listener() {
             @Override
             public void changed() {
@@ -255,16 +259,10 @@ public final class Verifier implements AutoCloseable {
         }
 
         private CompletableFuture<Admitted> introspect(String token, TokenCache.Verified verified, boolean cached) {
-            if (settings.introspection() == null) {
+            if (introspection == null) {
                 return refuse(Reason.UNAVAILABLE, Map.of(), cached);
             }
-            CompletableFuture<Introspection.Answer> asked;
-            try {
-                asked = settings.introspection().introspect(token);
-            } catch (RuntimeException defect) {
-                return refuse(Reason.UNAVAILABLE, Map.of(), cached);
-            }
-            return asked.handle((answer, failure) -> {
+            return introspection.introspect(token).handle((answer, failure) -> {
                 if (failure != null) {
                     return this.<Admitted>refuse(Reason.UNAVAILABLE, Map.of(), cached);
                 }

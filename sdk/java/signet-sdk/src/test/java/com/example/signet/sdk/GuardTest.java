@@ -35,6 +35,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -55,6 +56,7 @@ class GuardTest {
     private Server server;
     private ManagedChannel channel;
     private volatile Runnable onUnary = () -> {};
+    private volatile Consumer<ServerCallStreamObserver<byte[]>> onStream = stream -> {};
 
     @BeforeEach
     void start() throws Exception {
@@ -135,6 +137,22 @@ class GuardTest {
         assertFalse(probe.context.isCancelled());
         revocations.tell(Messages.ended(Tokens.SESSION));
         probe.assertEnded(Reason.TOKEN_REVOKED);
+    }
+
+    @Test
+    void aStreamEndsWhoseHandlerBlocksAsItBegins() throws Exception {
+        CountDownLatch over = new CountDownLatch(1);
+        onStream = stream -> {
+            while (!stream.isCancelled()) {
+                Thread.onSpinWait();
+            }
+            over.countDown();
+        };
+        StreamProbe probe = open(tokens.user());
+        revocations.tell(Messages.ended(Tokens.SESSION));
+        probe.assertEnded(Reason.TOKEN_REVOKED);
+        assertTrue(over.await(20, TimeUnit.SECONDS));
+        assertEquals(0, verifier.openStreams());
     }
 
     @Test
@@ -273,6 +291,7 @@ class GuardTest {
         stream.setOnCancelHandler(() -> cancelled.add("cancelled"));
         contexts.add(Context.current());
         opened.add(stream);
+        onStream.accept(stream);
         return new StreamObserver<>() {
             @Override
             public void onNext(byte[] message) {}
@@ -327,8 +346,7 @@ class GuardTest {
         probe.stream = opened.poll(20, TimeUnit.SECONDS);
         assertNotNull(probe.stream);
         probe.context = contexts.poll(20, TimeUnit.SECONDS);
-        // Its handler has begun, and it is watched over in a moment.
-        until(() -> verifier.openStreams() > before);
+        assertEquals(before + 1, verifier.openStreams(), "it is watched over before its handler begins");
         return probe;
     }
 

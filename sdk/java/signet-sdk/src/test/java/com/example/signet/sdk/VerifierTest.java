@@ -9,9 +9,12 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Queue;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -200,6 +203,47 @@ class VerifierTest {
             try (Verifier verifier = tokens.verifier().introspection(asked).build()) {
                 assertEquals(Reason.UNAVAILABLE, reason(verifier.verify(token, rule, "/m")));
             }
+        }
+    }
+
+    @Test
+    void whatACallerSaysCannotBeChanged() {
+        var said = tokens.claims();
+        said.put("attributes", Map.of("regions", List.of("north"), "desk", Map.of("floor", 3)));
+        try (Verifier verifier = tokens.verifier().build()) {
+            Caller caller = verifier.verify(tokens.sign(said), ANY, "/m").join();
+            assertThrows(UnsupportedOperationException.class, () -> ((List<?>) caller.attributes().get("regions")).clear());
+            assertThrows(UnsupportedOperationException.class, () -> ((Map<?, ?>) caller.attributes().get("desk")).clear());
+        }
+    }
+
+    @Test
+    void introspectionIsAskedOnceForATokenAndHasAThousandCallsWait() throws Exception {
+        Queue<CompletableFuture<Introspection.Answer>> asked = new ConcurrentLinkedQueue<>();
+        Introspection holds = token -> {
+            CompletableFuture<Introspection.Answer> answer = new CompletableFuture<>();
+            asked.add(answer);
+            return answer;
+        };
+        Rule rule = Rule.builder().anyRoles("boss").build();
+        var claims = tokens.claims();
+        claims.put("roles_omitted", true);
+        String token = tokens.sign(claims);
+        try (Verifier verifier = tokens.verifier().introspection(holds).build()) {
+            List<CompletableFuture<Caller>> calls = new ArrayList<>();
+            for (int call = 0; call < 1_000; call++) {
+                calls.add(verifier.verify(token, rule, "/m"));
+            }
+            assertEquals(1, asked.size());
+            assertEquals(Reason.UNAVAILABLE, reason(verifier.verify(token, rule, "/m")));
+            asked.remove().complete(new Introspection.Answer(true, List.of("boss")));
+            for (CompletableFuture<Caller> call : calls) {
+                assertEquals(List.of("boss"), call.get(10, TimeUnit.SECONDS).roles());
+            }
+            CompletableFuture<Caller> later = verifier.verify(token, rule, "/m");
+            assertFalse(later.isDone(), "an answer is not kept");
+            asked.remove().complete(new Introspection.Answer(false, List.of()));
+            assertEquals(Reason.TOKEN_REVOKED, reason(later));
         }
     }
 

@@ -55,11 +55,14 @@ public class Application {
     }
 
     static HttpResponse<String> get(ConfigurableApplicationContext application, String token) throws Exception {
+        return getWith(application, token == null ? List.of() : List.of(token));
+    }
+
+    /** A request with a header for each of the tokens. */
+    static HttpResponse<String> getWith(ConfigurableApplicationContext application, List<String> tokens) throws Exception {
         String port = application.getEnvironment().getProperty("local.server.port");
         HttpRequest.Builder request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/"));
-        if (token != null) {
-            request.header("Authorization", "Bearer " + token);
-        }
+        tokens.forEach(token -> request.header("Authorization", "Bearer " + token));
         return HttpClient.newHttpClient().send(request.build(), HttpResponse.BodyHandlers.ofString());
     }
 }

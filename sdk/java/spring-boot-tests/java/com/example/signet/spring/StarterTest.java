@@ -8,6 +8,7 @@ import com.example.signet.sdk.testing.TestIssuer;
 import java.net.ServerSocket;
 import java.net.http.HttpResponse;
 import java.time.Duration;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.springframework.context.ConfigurableApplicationContext;
 
@@ -28,6 +29,7 @@ class StarterTest {
             assertTrue(challenge(without).startsWith("Bearer"), challenge(without));
             assertFalse(without.headers().firstValue("Set-Cookie").isPresent());
 
+            refused(Application.getWith(application, List.of(good, good)), good, "TOKEN_INVALID");
             refused(application, web.issuer.user("alice").audiences("orders").sign(), "TOKEN_INVALID");
             refused(application, web.issuer.user("alice").audiences("stock").typ("JWT").sign(), "TOKEN_INVALID");
             refused(application, web.issuer.user("alice").audiences("stock").lifetime(Duration.ofMinutes(-1)).sign(), "TOKEN_INVALID", "TOKEN_EXPIRED");
@@ -50,7 +52,10 @@ class StarterTest {
     }
 
     private static void refused(ConfigurableApplicationContext application, String token, String... reasons) throws Exception {
-        HttpResponse<String> answer = Application.get(application, token);
+        refused(Application.get(application, token), token, reasons);
+    }
+
+    private static void refused(HttpResponse<String> answer, String token, String... reasons) {
         assertEquals(401, answer.statusCode());
         String challenge = challenge(answer);
         assertTrue(challenge.contains("error=\"invalid_token\""), challenge);

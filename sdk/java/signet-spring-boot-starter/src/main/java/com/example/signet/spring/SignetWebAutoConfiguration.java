@@ -1,6 +1,8 @@
 package com.example.signet.spring;
 
+import com.example.signet.sdk.Reason;
 import com.example.signet.sdk.Verifier;
+import java.util.Collections;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnBean;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
@@ -8,11 +10,16 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean
 import org.springframework.boot.autoconfigure.condition.ConditionalOnWebApplication;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.http.HttpHeaders;
 import org.springframework.security.config.Customizer;
 import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.config.annotation.web.configuration.EnableWebSecurity;
 import org.springframework.security.config.http.SessionCreationPolicy;
+import org.springframework.security.oauth2.core.OAuth2AuthenticationException;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
+import org.springframework.security.oauth2.server.resource.BearerTokenErrors;
+import org.springframework.security.oauth2.server.resource.web.BearerTokenResolver;
+import org.springframework.security.oauth2.server.resource.web.DefaultBearerTokenResolver;
 import org.springframework.security.oauth2.server.resource.web.authentication.BearerTokenAuthenticationFilter;
 import org.springframework.security.web.SecurityFilterChain;
 
@@ -48,6 +55,23 @@ public class SignetWebAutoConfiguration {
     @ConditionalOnMissingBean
     public JwtDecoder signetJwtDecoder(Verifier verifier) {
         return new SignetJwtDecoder(verifier);
+    }
+
+    /**
+     * Reads the token of a request as Spring does, and refuses two headers: which of them a proxy in front has looked at cannot be known.
+     *
+     * @return the resolver
+     */
+    @Bean
+    @ConditionalOnMissingBean
+    public BearerTokenResolver signetBearerTokenResolver() {
+        BearerTokenResolver springs = new DefaultBearerTokenResolver();
+        return request -> {
+            if (Collections.list(request.getHeaders(HttpHeaders.AUTHORIZATION)).size() > 1) {
+                throw new OAuth2AuthenticationException(BearerTokenErrors.invalidToken(Reason.TOKEN_INVALID.name()));
+            }
+            return springs.resolve(request);
+        };
     }
 
     /** The rule for requests, where the application has none. */

@@ -8,6 +8,7 @@ use tonic::transport::Channel;
 
 use super::{Failure, Output, remote::answered};
 use crate::{
+    audit::AuditLog,
     base::Clock,
     config::{Config, ConfigError, ExtAuthzAddr, Switch, duration},
     identity::apply::{DevClient, DevData, DevUser},
@@ -95,10 +96,12 @@ fn for_tests(mut config: Config, token_lifetime: Duration) -> Result<Config, Con
         }
     }
     let storage = &config.storage;
+    let keeps_audit = matches!(config.observe.audit_log, AuditLog::File(_));
     for (setting, is_set) in [
         ("--database-url", storage.database_url.is_some()),
         ("--database-url-file", storage.database_url_file.is_some()),
         ("--bootstrap", config.first_start.bootstrap.is_some()),
+        ("--audit-log", keeps_audit),
         ("--tls-cert", config.tls.tls_cert.is_some()),
     ] {
         if is_set {
@@ -203,12 +206,17 @@ fn told_user(user: &DevUser, audience: &str, issued: &IssueTokenResponse) -> Tol
 }
 
 fn told_client(client: &DevClient, secret: &str, audience: &str, issued: &IssueTokenResponse) -> Told {
-    let DevClient { id, name, .. } = client;
+    let DevClient { id, name, secret_from, .. } = client;
     let IssueTokenResponse { access_token, scope, expires_in, .. } = issued;
+    let (member, told) = match secret_from {
+        Some(from) => ("secret_from", from.to_string()),
+        None => ("secret", secret.to_owned()),
+    };
+    let words = member.replace('_', " ");
     let text =
-        format!("client {name} ({id}, secret {secret}) at {audience}, scope `{scope}`:\n{access_token}\n");
+        format!("client {name} ({id}, {words} {told}) at {audience}, scope `{scope}`:\n{access_token}\n");
     let object = json!({
-        "kind": "client", "name": name, "id": id.to_string(), "secret": secret, "audience": audience,
+        "kind": "client", "name": name, "id": id.to_string(), member: told, "audience": audience,
         "scope": scope, "expires_in": expires_in, "access_token": access_token,
     });
     (text, object)

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use signet::proto::identity::v1::{
-    ClientCredentialsGrant, GetJwksRequest, GetMeRequest, IssueTokenRequest, IssueTokenResponse,
-    PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, User,
-    identity_service_client::IdentityServiceClient, issue_token_request::Grant,
-    token_service_client::TokenServiceClient,
+    ClientAuthentication, ClientCredentialsGrant, GetJwksRequest, GetMeRequest, IssueTokenRequest,
+    IssueTokenResponse, PasswordGrant, RefreshTokenGrant, RevokeAllSessionsRequest, SignUpRequest, User,
+    client_authentication::Credential, identity_service_client::IdentityServiceClient,
+    issue_token_request::Grant, token_service_client::TokenServiceClient,
 };
 use tonic::{Request, Status, metadata::MetadataValue, transport::Channel};
 use tonic_health::pb::health_client::HealthClient;
@@ -32,6 +32,17 @@ impl Client {
     pub(crate) async fn client_credentials(&self) -> Result<IssueTokenResponse, Status> {
         let grant = Some(Grant::ClientCredentials(ClientCredentialsGrant {}));
         self.issue(IssueTokenRequest { grant, ..IssueTokenRequest::default() }).await
+    }
+
+    /// A token for the client `id`, which proves itself by `secret`.
+    pub(crate) async fn own_token(&self, id: &str, secret: &str) -> Result<IssueTokenResponse, Status> {
+        let credential = Some(Credential::ClientSecret(secret.to_owned()));
+        self.issue(IssueTokenRequest {
+            grant: Some(Grant::ClientCredentials(ClientCredentialsGrant {})),
+            client: Some(ClientAuthentication { client_id: id.to_owned(), credential }),
+            ..IssueTokenRequest::default()
+        })
+        .await
     }
 
     fn identity(&self) -> IdentityServiceClient<Channel> {

@@ -214,6 +214,7 @@ async fn it_serves_this_machine_alone_and_keeps_nothing() {
         (&["--ext-authz=on", "--ext-authz-addr=0.0.0.0:0"], beyond),
         (&["--database-url=sqlite:kept.db"], kept),
         (&["--bootstrap=dev.yaml"], kept),
+        (&["--audit-log=./audit.log"], kept),
         (&["--tls-cert=cert.pem", "--tls-key=key.pem"], kept),
         (&["--token-lifetime=25h"], "between 1s and 1day"),
         (&["nobody"], "no file names a user or a client `nobody`"),
@@ -268,6 +269,24 @@ async fn people_are_told_what_it_is_for_and_of_those_whom_they_name() {
     process.signal("INT");
     let ended = process.finish().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+/// Whoever tests with the manifest of production may have its secrets at hand: they count, and no log of a test shows them.
+#[tokio::test]
+async fn a_secret_that_stands_elsewhere_counts_and_is_not_printed() {
+    let place = Place::new();
+    let other = format!("B{}", &SECRET[1..]);
+    let path = place.write("secret", &format!("{other}\n"));
+    let (of_env, of_file) = ("env:OF_A".to_owned(), format!("file:{path}"));
+    let clients = format!("clients: [{{name: a, secret: '{of_env}'}}, {{name: b, secret: '{of_file}'}}]");
+    let file = place.write("dev.yaml", &clients);
+    let dev = Dev::of(dev(&place, &["--file", &file]).envs([("OF_A", SECRET)])).await;
+    let client = dev.client().await;
+    for (name, secret, from) in [("a", SECRET, &of_env), ("b", &other, &of_file)] {
+        let told = dev.token(name, "signet");
+        assert_eq!((&told["secret"], &told["secret_from"]), (&Value::Null, &json!(from)));
+        client.own_token(told["id"].as_str().unwrap(), secret).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -100,6 +100,8 @@ pub struct DevClient {
     pub audiences: NameSet,
     /// Whether it can get a token in its own name.
     pub gets_tokens: bool,
+    /// Where its secret was found, if that is outside the files: what stands there is not this program's to print.
+    pub secret_from: Option<SecretRef>,
 }
 
 /// A user.
@@ -153,12 +155,15 @@ impl DevFile {
         let (mut items, mut told, mut secrets) = (Vec::new(), Vec::new(), HashMap::new());
         for DevClientItem { id, item, secret } in clients {
             if item.name != BUILT_IN_CLIENT {
-                let refers = || item.secret.as_ref().and_then(|secret| resolve(&item.name, secret));
+                let found =
+                    item.secret.as_ref().and_then(|from| Some((from.clone(), resolve(&item.name, from)?)));
+                let (secret_from, found) = found.unzip();
                 if !item.public {
-                    secrets.insert(item.name.clone(), secret.or_else(refers).unwrap_or_else(random_secret));
+                    secrets.insert(item.name.clone(), secret.or(found).unwrap_or_else(random_secret));
                 }
                 let (name, audiences) = (item.name.clone(), item.audiences.clone());
-                told.push(DevClient { id, name, audiences, gets_tokens: !item.public && item.active });
+                let gets_tokens = !item.public && item.active;
+                told.push(DevClient { id, name, audiences, gets_tokens, secret_from });
             }
             items.push(item);
         }
@@ -336,6 +341,8 @@ groups:
         assert!(manifest.clients[0].secret.is_none(), "it stands in no manifest");
         let got: Vec<_> = clients.iter().map(|client| (client.name.as_str(), client.gets_tokens)).collect();
         assert_eq!(got, [("orders", true), ("billing", true), ("lost", true), ("page", false)]);
+        let from: Vec<_> = clients.iter().filter_map(|client| client.secret_from.as_ref()).collect();
+        assert_eq!(from, [&SecretRef::Env("BILLING".to_owned())], "what was found elsewhere");
         assert_eq!(manifest.clients[0].id, Some(ClientId(id_of("client", "orders"))));
         let id = "01900000-0000-7000-8000-00000000000c";
         let said = data(&format!("clients: [{{name: a, id: {id}}}]")).manifest.clients.remove(0);

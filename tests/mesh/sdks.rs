@@ -3,6 +3,7 @@
 //! `scripts/sdk build` makes these programs; `scripts/test` does that, and runs these tests.
 
 mod calls;
+mod clocks;
 mod keys;
 mod programs;
 mod revocations;
@@ -14,7 +15,7 @@ use programs::Language;
 macro_rules! languages {
     ($($language:ident = $kind:ident),*) => {
         $(mod $language {
-            use super::{Language, calls, keys, revocations};
+            use super::{Language, calls, clocks, keys, revocations};
 
             const LANGUAGE: Language = Language::$kind;
 
@@ -26,6 +27,11 @@ macro_rules! languages {
             #[tokio::test(flavor = "multi_thread")]
             async fn no_valid_call_is_refused_while_keys_are_rotated_under_load() {
                 keys::rotation_under_load(LANGUAGE).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_clock_that_is_a_little_off_refuses_no_valid_call() {
+                clocks::clocks_differ(LANGUAGE).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]

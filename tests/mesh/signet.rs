@@ -15,6 +15,7 @@ use crate::{
     requests::Request,
     support::{
         ports::free_addr,
+        program::find,
         runner::{Finished, Invocation, Service},
     },
 };
@@ -59,8 +60,21 @@ impl Signet {
         Self::spawn(directory, flags, free_addr(), free_addr())
     }
 
+    /// The same, whose clock differs by `skew` (`+5s`) from everybody else's.
+    pub(crate) fn replica_with_skew(&self, skew: &str) -> Self {
+        let (directory, flags) = (Arc::clone(&self.directory), self.flags.clone());
+        let library = find("SIGNET_TEST_LIBFAKETIME", "libfaketime.so.1").display().to_string();
+        // How long things take is as it is.
+        let time = [("LD_PRELOAD", &*library), ("FAKETIME", skew), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        let service = serving(&directory, &flags, free_addr(), free_addr()).envs(time).serve_now();
+        Self::of(service, directory, flags)
+    }
+
     fn spawn(directory: Arc<TempDir>, flags: Vec<String>, grpc: SocketAddr, http: SocketAddr) -> Self {
-        let service = serve(&directory, &flags, grpc, http);
+        Self::of(serving(&directory, &flags, grpc, http).serve_now(), directory, flags)
+    }
+
+    fn of(service: Service, directory: Arc<TempDir>, flags: Vec<String>) -> Self {
         let (grpc, http, operations) = (service.grpc_addr(), service.http_addr(), service.operations_addr());
         let ext_authz = service.addr("ext_authz_addr");
         Self { service, directory, flags, grpc, http, operations, ext_authz }
@@ -78,7 +92,7 @@ impl Signet {
 
     /// Starts it again after [`kill`](Self::kill) or [`stop`](Self::stop), on the same data and ports.
     pub(crate) fn start_again(&mut self) {
-        self.service = serve(&self.directory, &self.flags, self.grpc, self.http);
+        self.service = serving(&self.directory, &self.flags, self.grpc, self.http).serve_now();
         self.operations = self.service.operations_addr();
     }
 
@@ -175,10 +189,10 @@ impl Signet {
     }
 }
 
-/// Starts the program, and waits until it serves.
-fn serve(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAddr) -> Service {
+/// The program that is to serve at `grpc` and `http`.
+fn serving(directory: &TempDir, flags: &[String], grpc: SocketAddr, http: SocketAddr) -> Invocation {
     let addrs = [format!("--grpc-addr={grpc}"), format!("--http-addr={http}")];
-    program(directory).args(flags).args(addrs).serve_now()
+    program(directory).args(flags).args(addrs)
 }
 
 /// The program on the data of `directory`.

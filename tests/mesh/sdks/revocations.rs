@@ -20,7 +20,7 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(1);
 
 /// Calls `method` with `token` until that is refused, and asserts that no call passed that began longer than [`WITHIN`] after now.
-async fn soon_refused(stock: &Stock, method: &'static str, token: &str) -> Status {
+pub(super) async fn soon_refused(stock: &Stock, method: &'static str, token: &str) -> Status {
     let revoked = Instant::now();
     let refused = async || {
         let began = Instant::now();
@@ -32,7 +32,7 @@ async fn soon_refused(stock: &Stock, method: &'static str, token: &str) -> Statu
 }
 
 #[track_caller]
-fn revoked(status: &Status, method: &str) {
+pub(super) fn revoked(status: &Status, method: &str) {
     let expected = Refused::new(Code::Unauthenticated, "TOKEN_REVOKED", method, &[]);
     assert_eq!(Refused::of(status), expected, "{status:?}");
 }

@@ -1,5 +1,7 @@
 //! Owns what the service and the client of an SDK meet: a Signet with the audience `stock`, its clients, and its user alice.
 
+use std::net::SocketAddr;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 use signet::proto::identity::v1::{
@@ -81,15 +83,13 @@ impl World {
         self.log_in(audiences).await.unwrap()
     }
 
+    /// A token of alice's for the service, from another replica.
+    pub(super) async fn token_of(&self, replica: &Signet) -> String {
+        log_in(replica.grpc, &["stock"]).await.unwrap()
+    }
+
     async fn log_in(&self, audiences: &[&str]) -> Result<String, Status> {
-        let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
-        let request = IssueTokenRequest {
-            grant: Some(Grant::Password(grant)),
-            audiences: audiences.iter().map(|name| (*name).to_owned()).collect(),
-            ..IssueTokenRequest::default()
-        };
-        let mut client = IdentityServiceClient::connect(format!("http://{}", self.place.grpc)).await.unwrap();
-        Ok(client.issue_token(request).await?.into_inner().access_token)
+        log_in(self.place.grpc, audiences).await
     }
 
     /// Ends all sessions of alice's.
@@ -110,6 +110,18 @@ impl World {
         stock.serves().await;
         stock
     }
+}
+
+/// A token of alice's for `audiences`, from the replica at `grpc`.
+async fn log_in(grpc: SocketAddr, audiences: &[&str]) -> Result<String, Status> {
+    let grant = PasswordGrant { username: "alice".to_owned(), password: PASSWORD.to_owned() };
+    let request = IssueTokenRequest {
+        grant: Some(Grant::Password(grant)),
+        audiences: audiences.iter().map(|name| (*name).to_owned()).collect(),
+        ..IssueTokenRequest::default()
+    };
+    let mut client = IdentityServiceClient::connect(format!("http://{grpc}")).await.unwrap();
+    Ok(client.issue_token(request).await?.into_inner().access_token)
 }
 
 /// What `token` says.

@@ -2,6 +2,7 @@
 
 mod last_admin;
 mod owners;
+mod patience;
 
 use serde_json::{Value, json};
 use signet::{

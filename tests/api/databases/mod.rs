@@ -4,7 +4,7 @@ mod clocks;
 mod events;
 mod feed;
 mod gaps;
-mod locks;
+pub(crate) mod locks;
 mod organizations;
 mod outage;
 mod passed_over;

@@ -10,6 +10,7 @@ use signet::proto::{
     },
     identity::v1::GetMeRequest,
 };
+use tokio::task::JoinSet;
 use tonic::{Code, Request, metadata::MetadataValue};
 
 use crate::{
@@ -193,13 +194,15 @@ async fn no_call_fails_and_the_end_has_a_bound_whatever_the_collector_does() {
     let hangs = Collector::that_hangs().await;
     // Nobody listens there any more.
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    for (url, protocol) in [
+    // Side by side: each waits for a collector that does not answer.
+    let all = [
         (hangs.url(), "grpc"),
         (hangs.url(), "http/protobuf"),
         (format!("http://{gone}"), "grpc"),
         (format!("http://{gone}"), "http/protobuf"),
         (format!("https://{}", hangs.addr), "grpc"),
-    ] {
+    ];
+    let all = all.map(|(url, protocol)| async move {
         let variables = [(ENDPOINT, &*url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol), ALWAYS];
         let server = TestServer::start_traced(&variables, &[]).await;
         let mut client = server.client().await;
@@ -210,7 +213,8 @@ async fn no_call_fails_and_the_end_has_a_bound_whatever_the_collector_does() {
         }
         let in_time = tokio::time::timeout(Duration::from_secs(20), server.stop()).await;
         assert!(in_time.is_ok(), "{url} {protocol}");
-    }
+    });
+    all.into_iter().collect::<JoinSet<_>>().join_all().await;
     assert!(hangs.spans().is_empty());
 }
 

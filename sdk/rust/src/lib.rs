@@ -53,6 +53,7 @@ mod conformance;
 mod guard;
 mod hooks;
 mod introspection;
+mod open_stream;
 mod replicas;
 mod revocations;
 mod signing_key;

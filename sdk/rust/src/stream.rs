@@ -1,16 +1,15 @@
 //! Owns ending open streams: when their token has expired for longer than a grace, when it is revoked, and when that can no longer be told.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, Either, FutureExt};
-use http::{HeaderMap, Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use futures_util::future::{BoxFuture, Either};
+use http::{Request, Response};
+use http_body::Body as HttpBody;
 use signet::{
     auth::{Access, Caller, Error, Policy},
     errors::{status_telling, told_reason},
@@ -18,7 +17,9 @@ use signet::{
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::{hooks::Told, revocations::Revocations, standing::TokenStanding, time::Time};
+use crate::{
+    hooks::Told, open_stream::Watched, revocations::Revocations, standing::TokenStanding, time::Time,
+};
 
 /// Ends the streams of the service behind it. It stands behind the layer that has found the caller.
 #[derive(Clone, Debug)]
@@ -109,8 +110,9 @@ impl<Inner> Layer<Inner> for StreamLayer {
 
 impl<Inner, B> Service<Request<B>> for StreamService<Inner>
 where
-    B: Send + 'static,
-    Inner: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    Inner: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     Inner::Future: Send + 'static,
     Inner::Error: Send,
 {
@@ -123,6 +125,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let request = request.map(Body::new);
         let Some(caller) = request.extensions().get::<Caller>() else {
             return Either::Left(self.inner.call(request));
         };
@@ -131,49 +134,10 @@ where
         if !self.ends.policy.is_streaming(path) {
             return Either::Left(self.inner.call(request));
         }
-        let mut end = Arc::clone(&self.ends).of(caller.clone(), path.to_owned()).boxed();
-        let answer = self.inner.call(request);
-        Either::Right(Box::pin(async move {
-            tokio::select! {
-                biased;
-                // The handler, which has not answered yet, goes with its future.
-                status = &mut end => Ok(status.into_http()),
-                answer = answer => Ok(answer?.map(|body| Body::new(EndedBody { body: Some(body), end }))),
-            }
-        }))
-    }
-}
-
-/// The body of a stream that is ended: with it goes the handler.
-struct EndedBody {
-    /// None once it has been ended.
-    body: Option<Body>,
-    end: BoxFuture<'static, Status>,
-}
-
-impl HttpBody for EndedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Poll::Ready(status) = this.end.poll_unpin(context) {
-            this.body = None;
-            let mut trailers = HeaderMap::new();
-            return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));
-        }
-        Pin::new(body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        let end = Arc::clone(&self.ends).of(caller.clone(), path.to_owned());
+        let (parts, body) = request.into_parts();
+        let (watched, body) = Watched::begin(body, end);
+        let answer = self.inner.call(Request::from_parts(parts, body));
+        Either::Right(Box::pin(watched.answer(answer)))
     }
 }

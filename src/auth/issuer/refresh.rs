@@ -170,10 +170,15 @@ pub(super) async fn keep_fresh(
             }
         });
         let (attempts, due) = (state.borrow().begun, Instant::now() + pause);
+        let asked_for = async {
+            wanted.beyond(attempts).await;
+            time::sleep_until(began + settings.min_pause).await;
+        };
         tokio::select! {
             () = time::sleep_until(due) => {}
+            // Also while strangers, who name ids that nobody has, wait for the next attempt.
             () = wanted.at_once.notified() => {}
-            () = wanted.beyond(attempts) => time::sleep_until(due.min(began + settings.min_pause)).await,
+            () = asked_for => {}
         }
     }
 }
@@ -225,5 +230,37 @@ mod tests {
             assert!((LAST_RETRY / 2..=LAST_RETRY).contains(&retries[9]), "{retries:?}");
         }
         assert_ne!(pauses(0), pauses(1), "two replicas do not ask at one moment");
+    }
+
+    /// An issuer of one key (RFC 8037 appendix A.2).
+    struct OneKey;
+
+    impl KeySource for OneKey {
+        async fn fetch(&mut self) -> Result<Fetched, String> {
+            let document = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+            Ok(Fetched { from: "the stand-in".to_owned(), document: document.to_vec(), max_age: None })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_have_changed_are_fetched_at_once_though_calls_that_name_unknown_ids_wait_for_the_next_attempt()
+     {
+        let ((sender, mut state), wanted) =
+            (watch::channel(State::default()), Arc::new(WantedFetch::default()));
+        let settings = FetchSettings::default();
+        let began = Instant::now();
+        tokio::spawn(keep_fresh(OneKey, settings, Entropy::seeded(1), sender, Arc::clone(&wanted)));
+        state.wait_for(|state| state.succeeded >= 1).await.unwrap();
+        wanted.raise(2);
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(state.borrow().begun, 1, "it pauses");
+        wanted.raise_at_once();
+        state.wait_for(|state| state.succeeded >= 2).await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        wanted.raise(3);
+        state.wait_for(|state| state.succeeded >= 3).await.unwrap();
+        assert_eq!(began.elapsed(), settings.min_pause);
     }
 }

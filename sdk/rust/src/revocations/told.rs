@@ -223,6 +223,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_without_a_time_covers_every_token_that_it_names() {
+        let claims = Token::user().issued(i64::MAX).audiences(["stock"]).scopes(["stock:read"]).claims();
+        let other = Token::user().issued(0).audiences(["stock"]).scopes(["stock:read"]).claims();
+        let (subject, client_id) = (claims.sub.to_string(), claims.client_id.clone());
+        let taken = TakenScopes {
+            subject: subject.clone(),
+            audience: "stock".to_owned(),
+            scopes: vec!["stock:read".to_owned()],
+            ..TakenScopes::default()
+        };
+        for changes in [
+            Changes {
+                ended_user_sessions: vec![EndedUserSessions { subject, time: None }],
+                ..Changes::default()
+            },
+            Changes { ended_clients: vec![EndedClient { client_id, time: None }], ..Changes::default() },
+            Changes { taken_scopes: vec![taken], ..Changes::default() },
+        ] {
+            let told = after(changes);
+            assert!(told.revokes(&claims, NOW) && !told.revokes(&other, NOW), "{told:?}");
+        }
+    }
+
+    #[test]
     fn what_is_told_again_changes_nothing_and_what_has_been_kept_for_long_enough_is_forgotten() {
         let claims = Token::user().issued(100).claims();
         let client = |time| EndedClient { client_id: claims.client_id.clone(), time };

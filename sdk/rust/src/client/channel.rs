@@ -118,8 +118,10 @@ impl AuthorizedChannel {
         if !refusal.is_some_and(|status| is_worth_another(&call, &status)) {
             return Ok(answer);
         }
-        self.shared.source.drop_token(&token);
         // Without another token, the refusal stands.
+        if !self.shared.source.drop_token(&token) {
+            return Ok(answer);
+        }
         let Ok(token) = self.token(deadline).await else { return Ok(answer) };
         self.shared.source.told().tell(Hooks::call_retried);
         self.send(&parts, &message, &token, deadline).await

@@ -159,6 +159,23 @@ async fn a_unary_call_is_made_once_more_if_its_own_token_was_refused() {
 }
 
 #[tokio::test]
+async fn a_service_that_refuses_every_token_has_nobody_ask_for_another_in_a_hurry() {
+    let service = StandIn::answering((0..9).map(|_| Some(refusal(Refusal::TokenRevoked, "stock", UNARY))));
+    let addr = service.serve().await;
+    let channel = AuthorizedChannel::to(&addr.to_string(), &source()).unwrap();
+    let channel = channel.retry_unary_of(&descriptors()).unwrap().connect_lazy().unwrap();
+    for _ in 0..5 {
+        let mut grpc = Grpc::new(channel.clone());
+        grpc.ready().await.unwrap();
+        let codec = ProstCodec::<String, ()>::default();
+        let refused = grpc.unary(tonic::Request::new(String::new()), UNARY.parse().unwrap(), codec).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+    }
+    let again = ["Bearer t2"; 5];
+    assert_eq!(service.tokens(), [&["Bearer t1"], &again[..]].concat());
+}
+
+#[tokio::test]
 async fn what_another_service_has_refused_is_handed_up_and_so_is_a_stream() {
     for (answer, path) in [
         (Some(refusal(Refusal::TokenExpired, "orders", UNARY)), UNARY),

@@ -54,6 +54,11 @@ impl ClientCredential {
         Ok(Self { client_id: client_id.into(), proof: Proof::Key(Arc::new(key), issuer.as_ref().into()) })
     }
 
+    #[cfg(test)]
+    pub(super) fn of_key(client_id: &str, key: SigningKey, issuer: &str) -> Self {
+        Self { client_id: client_id.to_owned(), proof: Proof::Key(Arc::new(key), issuer.into()) }
+    }
+
     /// By the certificate that the connection shows (`tls_client_auth`): [`Signet::tls`](crate::Signet::tls) has it. Also a public client,
     /// which proves nothing and has refresh tokens alone.
     pub fn certificate(client_id: impl Into<String>) -> Self {
@@ -95,9 +100,7 @@ mod tests {
 
     #[test]
     fn an_assertion_is_made_anew_for_each_request_and_says_what_the_issuer_reads() {
-        let key = Arc::new(SigningKey::generate());
-        let proof = Proof::Key(key, "https://id.example".into());
-        let credential = ClientCredential { client_id: "c".to_owned(), proof };
+        let credential = ClientCredential::of_key("c", SigningKey::generate(), "https://id.example");
         let now = Timestamp::from_micros(1_000_000_000);
         let read = || {
             let Some(Credential::ClientAssertion(assertion)) =

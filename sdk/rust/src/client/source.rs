@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,6 +26,9 @@ use crate::{
     replicas::{Channels, ClientError, Signet},
     time::{Chance, Time},
 };
+
+/// How long an application may take to keep a refresh token. Then it is asked to again, later.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keeps the next refresh token, before the access token that came with it is used.
 pub type StoreRefreshToken = Arc<
@@ -57,14 +61,32 @@ struct Inner {
     audience: String,
     scopes: Vec<String>,
     credential: ClientCredential,
-    /// The refresh token that is worth something, and who keeps the next.
-    refresh: Option<(Mutex<String>, StoreRefreshToken)>,
+    refresh: Option<Refresh>,
     time: Time,
     chance: Chance,
     told: Told,
     state: Mutex<State>,
     /// The request that goes on, if one does.
     getting: Mutex<Option<Getting>>,
+}
+
+/// The session of a user. One exchange goes on at a time.
+struct Refresh {
+    /// The refresh token that is worth something.
+    current: Mutex<String>,
+    /// An answer whose refresh token is not kept yet: exchanging the one of before again would be taken for theft (docs/TOKENS.md).
+    unstored: Mutex<Option<Issued>>,
+    store: StoreRefreshToken,
+}
+
+/// An answer of Signet. Its times are on the monotonic clock.
+#[derive(Clone)]
+struct Issued {
+    token: Arc<str>,
+    /// Before it was asked for: the token is not older than that.
+    asked: Duration,
+    lifetime: Duration,
+    next: Option<String>,
 }
 
 type Getting = Shared<BoxFuture<'static, Result<Arc<str>, Status>>>;
@@ -106,7 +128,7 @@ impl TokenSource {
     /// `UNAUTHENTICATED`, with the reason that Signet has told, if it refuses for good; `UNAVAILABLE` if it does not answer. Neither is
     /// asked about again at once.
     pub async fn token(&self) -> Result<AccessToken, Status> {
-        let next = self.0.state.lock().unwrap_or_else(PoisonError::into_inner).next(self.0.time.monotonic());
+        let next = lock(&self.0.state).next(self.0.time.monotonic());
         match next {
             Next::Use(token) => Ok(AccessToken(token)),
             Next::UseAndRenew(token) => {
@@ -118,9 +140,11 @@ impl TokenSource {
         }
     }
 
-    /// Forgets `token`, if it is still the one: it was refused.
-    pub fn drop_token(&self, token: &AccessToken) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).drop_token(&token.0);
+    /// Forgets `token`, if it is still the one: it was refused. Returns whether another one is to be had: not if one was dropped less than
+    /// 7 s ago, so that a service which refuses all of them has nobody ask Signet in a hurry (docs/EVENTS.md, "What callers see").
+    pub fn drop_token(&self, token: &AccessToken) -> bool {
+        let now = self.0.time.monotonic();
+        lock(&self.0.state).drop_token(&token.0, now)
     }
 
     /// Whom its tokens are for.
@@ -135,7 +159,7 @@ impl TokenSource {
 
     /// The request that goes on, or a new one. It goes on by itself, whether or not somebody waits for it.
     fn get(&self) -> Getting {
-        let mut getting = self.0.getting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut getting = lock(&self.0.getting);
         if let Some(goes_on) = getting.as_ref().filter(|getting| getting.peek().is_none()) {
             return goes_on.clone();
         }
@@ -149,12 +173,11 @@ impl TokenSource {
 
 impl Inner {
     async fn get(self: Arc<Self>) -> Result<Arc<str>, Status> {
-        let asked = self.time.monotonic();
         let got = self.request().await;
         self.told.tell(|hooks| hooks.token_renewed(got.is_ok()));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         match got {
-            Ok((token, lifetime)) => {
+            Ok(Issued { token, asked, lifetime, next: _ }) => {
                 state.keep(Arc::clone(&token), asked, lifetime, &self.chance);
                 Ok(token)
             }
@@ -168,54 +191,98 @@ impl Inner {
         }
     }
 
-    async fn request(&self) -> Result<(Arc<str>, Duration), Status> {
-        let first = self.exchange().await?;
-        // An exchange whose answer was lost may be answered with what has expired since: the next one is not.
-        if first.1.is_zero() && self.refresh.is_some() { self.exchange().await } else { Ok(first) }
+    async fn request(&self) -> Result<Issued, Status> {
+        let is_dead = |issued: &Issued| issued.asked + issued.lifetime <= self.time.monotonic();
+        let mut issued = self.exchange().await?;
+        if is_dead(&issued) && self.refresh.is_some() {
+            // An exchange whose answer was lost, or kept late, may have given what has expired since: the next one does not.
+            issued = self.exchange().await?;
+        }
+        if is_dead(&issued) {
+            return Err(Status::unavailable("Signet has answered with a token that has expired"));
+        }
+        Ok(issued)
     }
 
-    async fn exchange(&self) -> Result<(Arc<str>, Duration), Status> {
+    /// Asks once, unless there is an answer whose refresh token is not kept yet.
+    async fn exchange(&self) -> Result<Issued, Status> {
+        let Some(refresh) = &self.refresh else { return self.ask().await };
+        let unstored = lock(&refresh.unstored).clone();
+        let issued = match unstored {
+            Some(issued) => issued,
+            None => self.ask().await?,
+        };
+        if let Some(next) = issued.next.clone() {
+            *lock(&refresh.unstored) = Some(issued.clone());
+            self.store(refresh, next.clone()).await.map_err(|problem| {
+                Status::unavailable(format!(
+                    "the application could not keep the next refresh token: {problem}"
+                ))
+            })?;
+            *lock(&refresh.current) = next;
+            *lock(&refresh.unstored) = None;
+        }
+        Ok(issued)
+    }
+
+    async fn store(&self, refresh: &Refresh, next: String) -> Result<(), String> {
+        let storing = AssertUnwindSafe(async { (refresh.store)(next).await }).catch_unwind();
+        match self.time.within(STORE_TIMEOUT, storing).await {
+            Some(Ok(stored)) => stored.map_err(|problem| problem.to_string()),
+            Some(Err(_)) => Err("it panicked".to_owned()),
+            None => Err(format!("it took longer than {STORE_TIMEOUT:?}")),
+        }
+    }
+
+    async fn ask(&self) -> Result<Issued, Status> {
+        let asked = self.time.monotonic();
+        let issued = self.issuer.issue(|| self.issue_request()).await?;
+        Ok(Issued {
+            token: issued.access_token.into(),
+            asked,
+            lifetime: Duration::from_secs(u64::try_from(issued.expires_in).unwrap_or_default()),
+            next: issued.refresh_token.filter(|next| !next.is_empty()),
+        })
+    }
+
+    /// The request to one replica: an assertion is used once.
+    fn issue_request(&self) -> Result<IssueTokenRequest, Status> {
         let grant = match &self.refresh {
             None => Grant::ClientCredentials(ClientCredentialsGrant {}),
-            Some((current, _)) => {
-                let refresh_token = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Grant::RefreshToken(RefreshTokenGrant { refresh_token })
+            Some(refresh) => {
+                Grant::RefreshToken(RefreshTokenGrant { refresh_token: lock(&refresh.current).clone() })
             }
         };
-        let request = IssueTokenRequest {
+        Ok(IssueTokenRequest {
             client: Some(self.credential.authentication(self.time.now())?),
             scope: self.scopes.join(" "),
             audiences: vec![self.audience.clone()],
             user_address: String::new(),
             grant: Some(grant),
-        };
-        let issued = self.issuer.issue(request).await?;
-        if let (Some((current, store)), Some(next)) = (&self.refresh, issued.refresh_token) {
-            // As long as nobody keeps it, the session goes on by the token of before, which may be exchanged again.
-            store(next.clone()).await.map_err(|problem| {
-                Status::unavailable(format!(
-                    "the application could not keep the next refresh token: {problem}"
-                ))
-            })?;
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        }
-        let lifetime = Duration::from_secs(u64::try_from(issued.expires_in).unwrap_or_default());
-        Ok((issued.access_token.into(), lifetime))
+        })
     }
 }
 
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Issuer {
-    async fn issue(&self, request: IssueTokenRequest) -> Result<IssueTokenResponse, Status> {
+    /// What `request`, which is made anew for each replica that is tried, is answered.
+    async fn issue(
+        &self,
+        request: impl Fn() -> Result<IssueTokenRequest, Status>,
+    ) -> Result<IssueTokenResponse, Status> {
         match self {
             Self::Signet(channels) => {
                 let issue = |channel| {
-                    let request = request.clone();
-                    async move { IdentityServiceClient::new(channel).issue_token(request).await }
+                    let request = request();
+                    async move { IdentityServiceClient::new(channel).issue_token(request?).await }
                 };
                 Ok(channels.call(issue).await?.into_inner())
             }
             #[cfg(any(test, feature = "testing"))]
-            Self::StandIn(answer) => answer(request).await,
+            Self::StandIn(answer) => answer(request()?).await,
         }
     }
 }
@@ -249,7 +316,8 @@ impl TokenSourceBuilder {
     }
 
     /// Tokens of a user, by the refresh token of their login. Each exchange gives the next one, which `store` keeps before the access token
-    /// is used: if it fails, that one is not used, and the same refresh token is exchanged again. No two processes share one.
+    /// is used: while it fails, or takes longer than 10 s, that one is not used, calls fail with `UNAVAILABLE`, and each further attempt
+    /// hands it the same token again. So it must take one twice. No two processes, and no two sources, share one refresh token.
     pub fn refresh_token<F, R>(self, refresh_token: impl Into<String>, store: F) -> Self
     where
         F: Fn(String) -> R + Send + Sync + 'static,
@@ -290,7 +358,11 @@ impl TokenSourceBuilder {
 
     fn with(self, issuer: Issuer) -> TokenSource {
         let Self { signet: _, credential, audience, scopes, refresh, time, chance, told } = self;
-        let refresh = refresh.map(|(token, store)| (Mutex::new(token), store));
+        let refresh = refresh.map(|(token, store)| Refresh {
+            current: Mutex::new(token),
+            unstored: Mutex::default(),
+            store,
+        });
         let (state, getting) = (Mutex::default(), Mutex::default());
         TokenSource(Arc::new(Inner {
             issuer,

@@ -1,13 +1,22 @@
 //! Owns the tests of when tokens are got: the clock is turned by hand, and a stand-in answers for Signet.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    task::{Context, Poll},
+};
 
-use signet::{auth::Error, base::Timestamp};
+use signet::{auth::Error, base::Timestamp, proto::identity::v1::client_authentication::Credential};
 use tokio::sync::watch;
+use tonic::{
+    body::Body,
+    server::{Grpc, NamedService},
+};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt;
+use tower::Service;
 
 use super::*;
-use crate::time::Hand;
+use crate::{signing_key::SigningKey, time::Hand};
 
 /// Answers for Signet: with a new token each time, or with a refusal, once it may.
 #[derive(Clone)]
@@ -158,48 +167,190 @@ async fn a_final_refusal_is_handed_up_with_its_reason_and_not_asked_about_for_a_
 }
 
 #[tokio::test]
-async fn a_token_that_was_refused_is_got_anew_once() {
+async fn a_token_that_was_refused_is_got_anew_once_in_seven_seconds() {
     let signet = StandIn::new();
-    let (source, _hand) = signet.source(|it| it);
+    let (source, hand) = signet.source(|it| it);
     let first = source.token().await.unwrap();
-    source.drop_token(&first);
-    assert_eq!(text(&source).await, "token-2");
-    source.drop_token(&first);
-    assert_eq!((text(&source).await, signet.asked()), ("token-2".to_owned(), 2));
+    assert!(source.drop_token(&first));
+    let second = source.token().await.unwrap();
+    assert_eq!(second.as_str(), "token-2");
+    assert!(source.drop_token(&first), "there is another by now");
+    for _ in 0..7 {
+        assert!(!source.drop_token(&second), "the one before was dropped only just");
+        assert_eq!((text(&source).await, signet.asked()), ("token-2".to_owned(), 2));
+        hand.turn(Duration::from_secs(1));
+    }
+    assert!(source.drop_token(&second));
+    assert_eq!(text(&source).await, "token-3");
+}
+
+/// What an application does with refresh tokens: it keeps them, unless it cannot.
+#[derive(Clone, Default)]
+struct Store {
+    is_away: Arc<AtomicBool>,
+    called: Arc<AtomicUsize>,
+    kept: Arc<Mutex<Vec<String>>>,
+}
+
+impl Store {
+    fn is_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    fn called(&self) -> usize {
+        self.called.load(Ordering::SeqCst)
+    }
+
+    /// A source of a user's tokens, whose first refresh token is `refresh-0`.
+    fn source(&self, signet: &StandIn) -> (TokenSource, Hand) {
+        let this = self.clone();
+        signet.source(|it| {
+            it.refresh_token("refresh-0", move |next| {
+                this.called.fetch_add(1, Ordering::SeqCst);
+                let stored =
+                    if this.is_away.load(Ordering::SeqCst) { Err("the disk is full".into()) } else { Ok(()) };
+                if stored.is_ok() {
+                    this.kept.lock().unwrap().push(next);
+                }
+                std::future::ready(stored)
+            })
+        })
+    }
+}
+
+impl StandIn {
+    /// The refresh tokens that were exchanged.
+    fn exchanged(&self) -> Vec<String> {
+        let requests = self.0.requests.lock().unwrap();
+        let token = |request: &IssueTokenRequest| match &request.grant {
+            Some(Grant::RefreshToken(grant)) => grant.refresh_token.clone(),
+            other => panic!("{other:?}"),
+        };
+        requests.iter().map(token).collect()
+    }
 }
 
 #[tokio::test]
-async fn the_next_refresh_token_is_kept_before_the_access_token_is_used() {
-    let (signet, kept) = (StandIn::new(), Arc::new(Mutex::new(Vec::new())));
-    let is_full = Arc::new(AtomicBool::new(true));
-    let store = {
-        let (kept, is_full) = (Arc::clone(&kept), Arc::clone(&is_full));
-        move |next: String| {
-            let stored = if is_full.load(Ordering::SeqCst) { Err("the disk is full".into()) } else { Ok(()) };
-            if stored.is_ok() {
-                kept.lock().unwrap().push(next);
-            }
-            std::future::ready(stored)
-        }
-    };
-    let (source, hand) = signet.source(|it| it.refresh_token("refresh-0", store));
-    assert_eq!(source.token().await.unwrap_err().code(), Code::Unavailable, "what is not kept is not used");
-    is_full.store(false, Ordering::SeqCst);
+async fn while_the_next_refresh_token_cannot_be_kept_nothing_is_exchanged_again_and_the_access_token_is_not_used()
+ {
+    let (signet, store) = (StandIn::new(), Store::default());
+    store.is_away(true);
+    let (source, hand) = store.source(&signet);
+    for attempt in 1..=10 {
+        let refused = source.token().await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable, "what is not kept is not used");
+        assert!(refused.message().contains("the disk is full"), "{refused}");
+        assert_eq!((store.called(), signet.asked()), (attempt, 1));
+        // The longest pause is 30 s: the access token outlives three of them.
+        hand.turn(if attempt < 5 { Duration::from_secs(15) } else { Duration::from_secs(30) });
+    }
+    store.is_away(false);
+    assert_eq!(text(&source).await, "token-2", "the one of before has expired meanwhile");
+    assert_eq!(*store.kept.lock().unwrap(), ["refresh-1", "refresh-2"]);
+    assert_eq!(signet.exchanged(), ["refresh-0", "refresh-1"]);
+}
+
+#[tokio::test]
+async fn an_answer_is_used_once_its_refresh_token_is_kept() {
+    let (signet, store) = (StandIn::new(), Store::default());
+    store.is_away(true);
+    let (source, hand) = store.source(&signet);
+    source.token().await.unwrap_err();
+    store.is_away(false);
+    hand.turn(Duration::from_secs(1));
+    assert_eq!((text(&source).await, signet.asked()), ("token-1".to_owned(), 1));
+    // Its life is counted from when it was asked for.
+    hand.turn(Duration::from_secs(98));
+    assert_eq!(text(&source).await, "token-1");
     hand.turn(Duration::from_secs(1));
     assert_eq!(text(&source).await, "token-2");
-    assert_eq!(*kept.lock().unwrap(), ["refresh-2"]);
-    hand.turn(Duration::from_secs(100));
-    assert_eq!(text(&source).await, "token-3");
-    let sent: Vec<_> = signet
-        .0
-        .requests
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|request| match &request.grant {
-            Some(Grant::RefreshToken(grant)) => grant.refresh_token.clone(),
-            other => panic!("{other:?}"),
+    assert_eq!(
+        (signet.exchanged(), store.called()),
+        (vec!["refresh-0".to_owned(), "refresh-1".to_owned()], 3)
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_panics_or_hangs_is_one_that_fails() {
+    let (signet, is_first) = (StandIn::new(), AtomicBool::new(true));
+    let (source, hand) = signet.source(|it| {
+        it.refresh_token("refresh-0", move |_| {
+            assert!(!is_first.swap(false, Ordering::SeqCst), "a defect of the application");
+            std::future::pending()
         })
-        .collect();
-    assert_eq!(sent, ["refresh-0", "refresh-0", "refresh-2"]);
+    });
+    assert_eq!(source.token().await.unwrap_err().code(), Code::Unavailable);
+    hand.turn(Duration::from_secs(1));
+    let mut waiting = Box::pin(source.token());
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    settle().await;
+    hand.turn(Duration::from_secs(10));
+    assert_eq!(waiting.await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(signet.asked(), 1);
+}
+
+/// A replica of Signet that answers so, and keeps what it was asked.
+#[derive(Clone)]
+struct Replica {
+    answer: Result<IssueTokenResponse, Status>,
+    asked: Arc<Mutex<Vec<IssueTokenRequest>>>,
+}
+
+impl Replica {
+    async fn serve(answer: Result<IssueTokenResponse, Status>) -> (Self, String) {
+        let this = Self { answer, asked: Arc::default() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        let routes = tonic::service::Routes::new(this.clone());
+        tokio::spawn(tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming));
+        (this, addr)
+    }
+
+    /// The assertion that it was sent, once.
+    fn assertion(&self) -> String {
+        let asked = self.asked.lock().unwrap();
+        let [request] = asked.as_slice() else { panic!("{} requests", asked.len()) };
+        match request.client.as_ref().unwrap().credential.clone().unwrap() {
+            Credential::ClientAssertion(assertion) => assertion,
+            Credential::ClientSecret(_) => panic!("a secret"),
+        }
+    }
+}
+
+impl NamedService for Replica {
+    const NAME: &'static str = "identity.v1.IdentityService";
+}
+
+impl Service<http::Request<Body>> for Replica {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let this = self.clone();
+        let handler = tower::service_fn(move |request: tonic::Request<IssueTokenRequest>| {
+            this.asked.lock().unwrap().push(request.into_inner());
+            std::future::ready(this.answer.clone().map(tonic::Response::new))
+        });
+        let codec = ProstCodec::<IssueTokenResponse, IssueTokenRequest>::default();
+        Box::pin(async move { Ok(Grpc::new(codec).unary(handler, request).await) })
+    }
+}
+
+#[tokio::test]
+async fn each_replica_that_is_tried_has_an_assertion_of_its_own() {
+    let (first, first_addr) = Replica::serve(Err(Status::unavailable("its answer is lost"))).await;
+    let issued = IssueTokenResponse { access_token: "t".to_owned(), expires_in: 100, ..Default::default() };
+    let (second, second_addr) = Replica::serve(Ok(issued)).await;
+    let key = SigningKey::generate();
+    let credential = ClientCredential::of_key("client", key, "https://id.example");
+    let signet = Signet::at([first_addr, second_addr]);
+    let source = TokenSource::builder(signet, credential, "stock").build().unwrap();
+    assert_eq!(text(&source).await, "t");
+    assert_ne!(first.assertion(), second.assertion());
 }

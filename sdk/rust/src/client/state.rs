@@ -12,6 +12,10 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// For how long a final refusal is not asked about again.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
+/// A token that was refused is dropped at most this often: the next one may have been issued too early to count (docs/EVENTS.md, "What
+/// callers see").
+const DROP_PAUSE: Duration = Duration::from_secs(7);
+
 /// How long after a token of this `lifetime` came it is renewed: at 75 to 85 % of it, as `chance`, of `[0, 1)`, says.
 pub(crate) fn renewal(lifetime: Duration, chance: f64) -> Duration {
     lifetime.mul_f64(0.1_f64.mul_add(chance, 0.75))
@@ -32,6 +36,8 @@ pub(super) struct State {
     failures: u32,
     /// Before this nobody is asked again, for this reason.
     failed: Option<(Duration, Status)>,
+    /// When a token was dropped last.
+    dropped: Option<Duration>,
 }
 
 /// What a call is to do.
@@ -66,8 +72,8 @@ impl State {
     /// Keeps `token`, which was asked for at `asked` and lives for `lifetime` from then on.
     pub(super) fn keep(&mut self, token: Arc<str>, asked: Duration, lifetime: Duration, chance: &Chance) {
         let renews = asked + renewal(lifetime, chance.draw());
-        *self =
-            Self { live: Some(Live { token, expires: asked + lifetime, renews }), failures: 0, failed: None };
+        let live = Some(Live { token, expires: asked + lifetime, renews });
+        *self = Self { live, failures: 0, failed: None, dropped: self.dropped };
     }
 
     /// Notes that none could be got at `now`. A refusal that `is_final` is not asked about again for a while.
@@ -78,9 +84,17 @@ impl State {
         self.failed = Some((now + pause, status));
     }
 
-    /// Forgets `token`, if it is still the one.
-    pub(super) fn drop_token(&mut self, token: &str) {
-        self.live.take_if(|live| &*live.token == token);
+    /// Forgets `token` at `now`, if it is still the one. Returns whether another one is to be had: not if one was dropped only just.
+    pub(super) fn drop_token(&mut self, token: &str, now: Duration) -> bool {
+        if self.live.as_ref().is_none_or(|live| &*live.token != token) {
+            return true;
+        }
+        if self.dropped.is_some_and(|dropped| now.saturating_sub(dropped) < DROP_PAUSE) {
+            return false;
+        }
+        self.dropped = Some(now);
+        self.live = None;
+        true
     }
 }
 
@@ -140,9 +154,9 @@ mod tests {
     #[test]
     fn a_token_is_dropped_only_if_it_is_still_the_one() {
         let mut state = kept();
-        state.drop_token("another");
+        assert!(state.drop_token("another", SECOND * 1_000));
         assert_eq!(what(&state, 1_000), "use");
-        state.drop_token("t");
+        assert!(state.drop_token("t", SECOND * 1_000));
         assert_eq!(what(&state, 1_000), "get");
     }
 }

@@ -21,6 +21,9 @@ use crate::{
     hooks::Told, open_stream::Watched, revocations::Revocations, standing::TokenStanding, time::Time,
 };
 
+/// How long a stream is looked at no more, at most: timers go by the monotonic clock, and the wall clock may be stepped on meanwhile.
+const LOOKS_AGAIN: Duration = Duration::from_secs(5);
+
 /// Ends the streams of the service behind it. It stands behind the layer that has found the caller.
 #[derive(Clone, Debug)]
 pub struct StreamLayer(Arc<Ends>);
@@ -92,10 +95,10 @@ impl Ends {
         Duration::from_micros(u64::try_from(left).unwrap_or_default())
     }
 
-    /// In how long the stream may end though nothing is heard.
+    /// In how long it is looked at again though nothing is heard.
     fn looks_in(&self, caller: &Caller) -> Duration {
         let stale = self.standing.revocations.as_ref().and_then(Revocations::refuses_in);
-        let expires = self.expires_in(caller);
+        let expires = self.expires_in(caller).min(LOOKS_AGAIN);
         stale.map_or(expires, |stale| stale.min(expires))
     }
 }
@@ -139,5 +142,29 @@ where
         let (watched, body) = Watched::begin(body, end);
         let answer = self.inner.call(Request::from_parts(parts, body));
         Either::Right(Box::pin(watched.answer(answer)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use signet::proto::DESCRIPTOR_SET;
+
+    use super::*;
+    use crate::testing::{TestIssuer, Token};
+
+    #[tokio::test]
+    async fn an_open_stream_is_looked_at_now_and_then_since_the_wall_clock_may_be_stepped_on() {
+        let issuer = TestIssuer::new();
+        let token = issuer.sign(&Token::user().audiences(["stock"]).lifetime(Duration::from_secs(10)));
+        let verifier = issuer.verifier("stock");
+        let caller = verifier.authenticator().recognise(&token, "stock").await.unwrap();
+        let standing = TokenStanding { audience: "stock".to_owned(), revocations: None, introspection: None };
+        let (grace, time) = (Duration::from_secs(2), issuer.time().clone());
+        let policy = Policy::from_descriptor_set(DESCRIPTOR_SET).unwrap();
+        let ends = Ends { policy, standing, grace, time, told: Told::default() };
+        for (turned, looks_in) in [(0, 5), (5, 5), (4, 3), (3, 0)] {
+            issuer.turn(Duration::from_secs(turned));
+            assert_eq!(ends.looks_in(&caller), Duration::from_secs(looks_in));
+        }
     }
 }

@@ -142,6 +142,7 @@ impl TokenSource {
 
     /// Forgets `token`, if it is still the one: it was refused. Returns whether another one is to be had: not if one was dropped less than
     /// 7 s ago, so that a service which refuses all of them has nobody ask Signet in a hurry (docs/EVENTS.md, "What callers see").
+    #[expect(clippy::must_use_candidate, reason = "who does not ask again need not know")]
     pub fn drop_token(&self, token: &AccessToken) -> bool {
         let now = self.0.time.monotonic();
         lock(&self.0.state).drop_token(&token.0, now)

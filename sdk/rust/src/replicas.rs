@@ -1,8 +1,8 @@
 //! Owns reaching Signet: the addresses of its replicas, one after the other, and that no secret goes over an open connection.
 
 use std::{
-    fmt,
-    net::IpAddr,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,10 +11,13 @@ use std::{
 };
 
 use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tonic::{
     Code, Status,
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
+use tower::service_fn;
 
 /// How long a connection may take to be made. Then the next address is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -110,8 +113,39 @@ impl Signet {
         } else {
             endpoint
         };
-        Ok(endpoint.connect_lazy())
+        Ok(connect_lazy(&endpoint, is_secure || self.plaintext.is_some()))
     }
+}
+
+/// A channel to `endpoint`, which connects when it is first used: to loopback addresses alone unless it `may_leave` the machine.
+pub(crate) fn connect_lazy(endpoint: &Endpoint, may_leave: bool) -> Channel {
+    if may_leave {
+        endpoint.connect_lazy()
+    } else {
+        endpoint.connect_with_connector_lazy(service_fn(connect_here))
+    }
+}
+
+/// A connection to `uri`, whose name is one of this machine. The machine may know that name otherwise.
+async fn connect_here(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    let (host, port) = (literal(&uri).to_owned(), uri.port_u16().unwrap_or(80));
+    connect_to_loopback(tokio::net::lookup_host((host, port)).await?).await.map(TokioIo::new)
+}
+
+/// A connection to the first loopback address among these that takes one.
+async fn connect_to_loopback(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut problem =
+        io::Error::new(io::ErrorKind::AddrNotAvailable, "the name leads to no loopback address");
+    for address in addresses.into_iter().filter(|address| address.ip().is_loopback()) {
+        match TcpStream::connect(address).await {
+            Ok(connection) => {
+                connection.set_nodelay(true)?;
+                return Ok(connection);
+            }
+            Err(refused) => problem = refused,
+        }
+    }
+    Err(problem)
 }
 
 /// The endpoint at `address`, which may lack its scheme.
@@ -129,9 +163,13 @@ pub(crate) fn is_https(uri: &Uri) -> bool {
 
 /// Whether `uri` is of this machine itself: a loopback address, or `localhost` (RFC 6761 section 6.3).
 pub(crate) fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let host = literal(uri);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The host of `uri`, an address without its brackets.
+fn literal(uri: &Uri) -> &str {
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Connections to the replicas. Clones share them, and which one is asked first.
@@ -205,6 +243,19 @@ mod tests {
             assert!(matches!(Signet::at([none]).connect(), Err(ClientError::Address(_))), "{none}");
         }
         assert!(matches!(Signet::at(Vec::<String>::new()).connect(), Err(ClientError::NoAddress)));
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_that_leads_elsewhere_is_not_followed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        // All addresses: it would be connected to.
+        let elsewhere = SocketAddr::from(([0, 0, 0, 0], here.port()));
+        TcpStream::connect(elsewhere).await.unwrap();
+        let refused = connect_to_loopback([elsewhere]).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrNotAvailable);
+        let connected = connect_to_loopback([elsewhere, here]).await.unwrap();
+        assert_eq!(connected.peer_addr().unwrap(), here);
     }
 
     #[tokio::test]

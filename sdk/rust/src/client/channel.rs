@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     hooks::Hooks,
-    replicas::{ClientError, endpoint_of, is_https, is_loopback},
+    replicas::{ClientError, connect_lazy, endpoint_of, is_https, is_loopback},
 };
 
 /// How long a call may take, as gRPC says it.
@@ -62,7 +62,8 @@ struct Shared {
     unary: HashSet<String>,
 }
 
-/// Whether a token of a source that is made for `target` goes to `authority`.
+/// Whether a token of a source that is made for `target` goes to `authority`. Over plaintext, both the name and the peer are of this machine:
+/// whoever answers for another name may lead it here, and a name of this machine may lead elsewhere.
 pub(crate) fn may_attach(
     target: &str,
     authority: &str,
@@ -70,7 +71,8 @@ pub(crate) fn may_attach(
     peer_is_loopback: bool,
     allow_plaintext: bool,
 ) -> bool {
-    target.eq_ignore_ascii_case(authority) && (is_secure || peer_is_loopback || allow_plaintext)
+    let is_here = || peer_is_loopback && authority.parse().is_ok_and(|uri| is_loopback(&uri));
+    target.eq_ignore_ascii_case(authority) && (is_secure || allow_plaintext || is_here())
 }
 
 impl AuthorizedChannel {
@@ -304,7 +306,8 @@ impl ChannelTarget {
         Self { plaintext: Some(reason.into()), ..self }
     }
 
-    /// Changes how it connects, with [`Endpoint`]'s own settings. Whom it connects to stays.
+    /// Changes how it connects, with [`Endpoint`]'s own settings. Whom it connects to stays. Those of TCP do not count for plaintext to
+    /// loopback.
     pub fn endpoint(self, change: impl FnOnce(Endpoint) -> Endpoint) -> Self {
         Self { endpoint: change(self.endpoint), ..self }
     }
@@ -337,7 +340,9 @@ impl ChannelTarget {
         if authority != target {
             return Err(ClientError::OtherTarget { authority, targets: target });
         }
-        if !may_attach(&target, &authority, is_secure, is_loopback(&uri), self.plaintext.is_some()) {
+        let plaintext = self.plaintext.is_some();
+        // Where only loopback may be connected to, nothing else is.
+        if !may_attach(&target, &authority, is_secure, true, plaintext) {
             return Err(ClientError::Plaintext(uri.to_string()));
         }
         let endpoint = if is_secure {
@@ -347,7 +352,8 @@ impl ChannelTarget {
             self.endpoint
         };
         let shared = Shared { source: self.source, target, unary: self.unary };
-        Ok(AuthorizedChannel { channel: endpoint.connect_lazy(), shared: Arc::new(shared) })
+        let channel = connect_lazy(&endpoint, is_secure || plaintext);
+        Ok(AuthorizedChannel { channel, shared: Arc::new(shared) })
     }
 }
 

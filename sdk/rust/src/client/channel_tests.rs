@@ -132,7 +132,7 @@ async fn call(
 ) -> (Result<(), Status>, Vec<String>) {
     let service = StandIn::answering(answers);
     let addr = service.serve().await;
-    let channel = AuthorizedChannel::to(&addr.to_string(), &source()).unwrap();
+    let channel = AuthorizedChannel::to(&format!("localhost:{}", addr.port()), &source()).unwrap();
     let channel = channel.retry_unary_of(&descriptors()).unwrap().connect_lazy().unwrap();
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
@@ -198,6 +198,9 @@ async fn no_token_goes_to_another_service_or_over_plaintext_without_a_reason() {
         let target = || AuthorizedChannel::to(address, &source).unwrap();
         assert!(matches!(target().connect_lazy(), Err(ClientError::Plaintext(_))), "{address}");
         target().allow_plaintext("the sidecar encrypts").connect_lazy().unwrap();
+    }
+    for here in ["localhost:1", "127.8.0.1:1", "http://[::1]:1"] {
+        AuthorizedChannel::to(here, &source).unwrap().connect_lazy().unwrap();
     }
     let elsewhere = AuthorizedChannel::to("http://127.0.0.1:1", &source).unwrap();
     let elsewhere = elsewhere.endpoint(|_| Endpoint::from_static("http://127.0.0.1:2"));

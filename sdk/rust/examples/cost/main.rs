@@ -1,8 +1,8 @@
 //! What the guard costs: `cargo run --release --package signet-sdk --features testing --example cost -- [--rounds N] [--json]`.
 //!
-//! A call: the CPU time that the server's process takes for a unary call over a loopback connection, without the guard and with it, whose
-//! token it has seen before. A token that it has never seen: the wall time of one thread, beside `jsonwebtoken`, which makes the same checks,
-//! and the bare signature check; all by ES256. What is compared is measured in turns. Numbers are medians of the rounds.
+//! A call: the CPU time that the server's process takes for a unary call over a loopback connection, without the guard, and with it where
+//! the token was seen before. A new token: the CPU time of one thread, beside `jsonwebtoken`, which makes the same checks, and the bare
+//! signature check; all by ES256. What is compared is measured in turns. Numbers are medians of the rounds.
 
 mod calls;
 mod tokens;

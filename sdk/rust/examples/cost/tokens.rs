@@ -2,12 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use signet_sdk::testing::{TestIssuer, Token};
 
@@ -79,19 +80,17 @@ impl Tokens {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "it measures the machine's own time")]
     async fn new_tokens(&self) -> Result<f64, Problem> {
         let verifier = self.issuer.verifier("stock");
-        let began = Instant::now();
+        let began = cpu();
         for token in &self.unseen {
             verifier.authenticator().recognise(token, "stock").await?;
         }
-        Ok(each(began.elapsed()))
+        Ok(each(cpu().saturating_sub(began)))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "it measures the machine's own time")]
     fn library(&self) -> Result<f64, Problem> {
-        let began = Instant::now();
+        let began = cpu();
         for token in &self.unseen {
             let header = decode_header(token)?;
             let key = header.kid.and_then(|kid| self.keys.get(&kid)).ok_or("an unknown key")?;
@@ -100,17 +99,21 @@ impl Tokens {
                 return Err("another token".into());
             }
         }
-        Ok(each(began.elapsed()))
+        Ok(each(cpu().saturating_sub(began)))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "it measures the machine's own time")]
     fn signature(&self) -> Result<f64, Problem> {
-        let began = Instant::now();
+        let began = cpu();
         for (input, signature) in &self.signed {
             self.key.verify_sig(input, signature).map_err(|_| "another signature")?;
         }
-        Ok(each(began.elapsed()))
+        Ok(each(cpu().saturating_sub(began)))
     }
+}
+
+/// The CPU time that this thread has taken, which does all of it.
+fn cpu() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 fn each(all: Duration) -> f64 {

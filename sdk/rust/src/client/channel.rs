@@ -62,8 +62,8 @@ struct Shared {
     unary: HashSet<String>,
 }
 
-/// Whether a token of a source that is made for `target` goes to `authority`. Over plaintext, both the name and the peer are of this machine:
-/// whoever answers for another name may lead it here, and a name of this machine may lead elsewhere.
+/// Whether a token of a source that is made for `target` goes to `authority`. Over plaintext, both the name and the peer are of this
+/// machine: whoever answers for another name may lead it here, and a name of this machine may lead elsewhere.
 pub(crate) fn may_attach(
     target: &str,
     authority: &str,

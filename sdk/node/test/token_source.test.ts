@@ -135,29 +135,81 @@ describe("a token source", () => {
 });
 
 describe("a refresh token", () => {
-  test("is stored before the access token is used, and sent again if that fails", async () => {
+  /** Signet, which answers the exchange of `r1` by `r2`, and so on; what was sent; and a store that fails as long as `broken` is set. */
+  function user(expiresIn = 900): ReturnType<typeof made> & { sent: string[]; stored: string[]; broken: { error?: Error | undefined } } {
     const stored: string[] = [];
-    let isFull = false;
+    const sent: string[] = [];
+    const broken: { error?: Error | undefined } = {};
     const store = (next: string): Promise<void> => {
-      if (isFull) return Promise.reject(new Error("disk full"));
       stored.push(next);
-      return Promise.resolve();
+      return broken.error === undefined ? Promise.resolve() : Promise.reject(broken.error);
     };
-    const { clock, signet, source } = made(refreshToken({ refreshToken: "r1", store }));
-    const sent = (): unknown[] => signet.asked.map(({ grant }) => grant?.value).map((value) => value && "refreshToken" in value && value.refreshToken);
-    signet.answer = () => Promise.resolve(issued({ refreshToken: "r2" }));
-    isFull = true;
+    const world = made(refreshToken({ refreshToken: "r1", store }));
+    world.signet.answer = () => {
+      const value = world.signet.asked.at(-1)?.grant?.value;
+      const shown = value !== undefined && "refreshToken" in value ? String(value.refreshToken) : assert.fail("no refresh token");
+      sent.push(shown);
+      return Promise.resolve(issued({ accessToken: `for ${shown}`, refreshToken: `r${Number(shown.slice(1)) + 1}`, expiresIn }));
+    };
+    return { ...world, sent, stored, broken };
+  }
+
+  test("is stored before the access token is used; while that fails the answer is kept, and nothing is exchanged", async () => {
+    const { clock, source, renewed, sent, stored, broken } = user();
+    broken.error = new Refusal(Code.INVALID_ARGUMENT, "OF_THE_STORE", "the disk is full");
+    for (let second = 0; second < 300; second++) {
+      const refusal = await failure(source.token());
+      assert.deepEqual([refusal.code, source.live()], [Code.UNAVAILABLE, undefined]);
+      await clock.turn(1);
+    }
+    assert.deepEqual(sent, ["r1"], "Signet takes who shows it again and again for a thief");
+    assert.ok(stored.length > 8 && stored.every((next) => next === "r2"), String(stored));
+    broken.error = undefined;
+    await clock.turn(30);
+    assert.equal(await source.token(), "for r1");
+    assert.deepEqual(new Set(renewed.slice(0, -1)), new Set([false]));
+    // It lives since it was given, and not since it was stored.
+    await clock.turn(390);
+    assert.equal(await source.token(), "for r1");
+    await clock.turn(0);
+    assert.equal(await source.token(), "for r2");
+    assert.deepEqual([sent, stored.at(-1)], [["r1", "r2"], "r3"]);
+  });
+
+  test("is exchanged at once if the access token has expired before it was stored", async () => {
+    const { clock, source, sent, broken } = user(100);
+    broken.error = new Error("the disk is full");
+    assert.equal((await failure(source.token())).code, Code.UNAVAILABLE);
+    broken.error = undefined;
+    await clock.turn(100);
+    assert.equal(await source.token(), "for r2");
+    assert.deepEqual(sent, ["r1", "r2"]);
+  });
+
+  test("is not stored while the token that there is lives on, and calls go on with that", async () => {
+    const { clock, source, sent, broken } = user();
+    assert.equal(await source.token(), "for r1");
+    broken.error = new Error("the disk is full");
+    for (let second = 0; second < 899; second++) {
+      await clock.turn(1);
+      assert.equal(await source.token(), "for r1");
+    }
+    await clock.turn(1);
+    assert.equal((await failure(source.token())).code, Code.UNAVAILABLE);
+    assert.deepEqual(sent, ["r1", "r2"]);
+  });
+
+  test("that an answer lacks is not kept for: the exchange is made again", async () => {
+    const { clock, signet, source, sent } = user();
+    const exchange = signet.answer;
+    signet.answer = async () => ({ ...(await exchange()), refreshToken: undefined }) as unknown as IssuedToken;
     const refusal = await failure(source.token());
     assert.equal(refusal.code, Code.UNAVAILABLE);
-    assert.equal(source.live(), undefined);
-    isFull = false;
+    assert.equal((refusal.cause as Error).message, "Signet answered without the next refresh token");
+    signet.answer = exchange;
     await clock.turn(1);
-    await source.token();
-    assert.deepEqual(stored, ["r2"]);
-    await clock.turn(900);
-    signet.answer = () => Promise.resolve(issued({ refreshToken: "r3" }));
-    await source.token();
-    assert.deepEqual(sent(), ["r1", "r1", "r2"]);
+    assert.equal(await source.token(), "for r1");
+    assert.deepEqual(sent, ["r1", "r1"]);
   });
 
   test("an answer that has expired already is followed by the next exchange", async () => {

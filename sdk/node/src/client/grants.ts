@@ -18,7 +18,10 @@ export type IssuedToken = Pick<IssueTokenResponse, "accessToken" | "expiresIn" |
 export interface Grant {
   /** The request of an attempt that begins at `nowMs`, milliseconds since 1970. */
   request(nowMs: number): Promise<GrantRequest>;
-  /** Takes up an answer before its access token is used. If this rejects, the token is not used. */
+  /**
+   * Takes up an answer before its access token is used. If this rejects, the token is not used; and if there is a refresh token, the next
+   * attempt calls this again with the same answer, and does not ask Signet.
+   */
   issued(response: IssuedToken): Promise<void>;
 }
 
@@ -76,7 +79,7 @@ export interface RefreshTokenOptions {
   readonly client?: ClientCredentials | undefined;
   /**
    * Keeps the next refresh token, durably, before the access token that came with it is used. If it rejects, that access token is not
-   * used, and the next attempt sends the same refresh token again.
+   * used, and this is called again later with the same refresh token: until it succeeds, Signet is not asked.
    */
   readonly store: (refreshToken: string) => Promise<void>;
 }
@@ -92,11 +95,7 @@ export function refreshToken(options: RefreshTokenOptions): Grant {
     issued: async (response) => {
       const next = response.refreshToken;
       if (next === undefined || next === "") throw unavailable("Signet answered without the next refresh token");
-      try {
-        await options.store(next);
-      } catch (error) {
-        throw unavailable("the next refresh token could not be stored", error);
-      }
+      await options.store(next);
       current = next;
     },
   };

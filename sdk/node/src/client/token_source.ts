@@ -55,12 +55,18 @@ const FINAL_MS = 10_000;
 /** A token that was refused is dropped at most this often: the next one may have been issued too early to count (docs/EVENTS.md). */
 const DROP_PAUSE_MS = 7_000;
 
+/** An answer of Signet's, and when it was asked, in milliseconds of the monotonic clock: its token lives from then on at the latest. */
+interface Answer {
+  readonly began: number;
+  readonly response: IssuedToken;
+}
+
 /** The codes that asking again does not change. */
 const FINAL: readonly number[] = [
   Code.UNAUTHENTICATED, Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED, Code.FAILED_PRECONDITION,
 ];
 
-/** How many exchanges follow each other if a token comes that has expired already: the answer to an exchange that was repeated late. */
+/** How many exchanges follow each other if a token has expired already: the exchange was repeated late, or its answer was stored late. */
 const MAX_EXPIRED = 3;
 
 /** Gets tokens for one audience, keeps the newest, and renews it when 75 to 85 % of its life have passed. It has no timer. */
@@ -74,6 +80,11 @@ export class TokenSource {
   readonly #hooks: ClientHooks;
   #token: Token | undefined;
   #renewal: Promise<Token> | undefined;
+  /**
+   * An answer whose refresh token is not stored yet. Signet takes who shows the old one again and again for a thief, and ends the session
+   * (docs/TOKENS.md, "Repeats").
+   */
+  #unstored: Answer | undefined;
   #failures = 0;
   #refusal: Refusal | undefined;
   #nextAttemptAt = -Infinity;
@@ -160,15 +171,33 @@ export class TokenSource {
 
   async #issued(): Promise<Token> {
     for (let nth = 0; nth < MAX_EXPIRED; nth++) {
-      const began = this.#clock.monotonic();
-      const asked = await this.#grant.request(this.#clock.now());
-      const response = await this.#issuer.issueToken({ ...asked, scope: this.#scope, audiences: [this.audience] });
-      await this.#grant.issued(response);
+      const answer = this.#unstored ?? (await this.#ask());
+      await this.#store(answer);
+      const { began, response } = answer;
       const lifeMs = response.expiresIn * 1000;
-      if (lifeMs <= 0) continue;
-      return { value: response.accessToken, renewAt: began + renewAfter(lifeMs, this.#clock.random()), expiresAt: began + lifeMs };
+      const expiresAt = began + lifeMs;
+      if (this.#clock.monotonic() >= expiresAt) continue;
+      return { value: response.accessToken, renewAt: began + renewAfter(lifeMs, this.#clock.random()), expiresAt };
     }
     throw unavailable("Signet answers with tokens that have expired");
+  }
+
+  async #ask(): Promise<Answer> {
+    const began = this.#clock.monotonic();
+    const asked = await this.#grant.request(this.#clock.now());
+    return { began, response: await this.#issuer.issueToken({ ...asked, scope: this.#scope, audiences: [this.audience] }) };
+  }
+
+  /** Has the grant take up the answer. If that fails, whyever, the next attempt does this again, and does not ask Signet. */
+  async #store(answer: Answer): Promise<void> {
+    const { refreshToken = "" } = answer.response;
+    this.#unstored = refreshToken === "" ? undefined : answer;
+    try {
+      await this.#grant.issued(answer.response);
+    } catch (error) {
+      throw error instanceof Refusal && error.code === Code.UNAVAILABLE ? error : unavailable("the next refresh token is not stored", error);
+    }
+    this.#unstored = undefined;
   }
 
   #failed(error: unknown): Refusal {

@@ -2,14 +2,18 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
+import { inspect } from "node:util";
 
+import { status } from "@grpc/grpc-js";
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from "jose";
 
 import { clientCredentials, refreshToken, type Grant, type IssuedToken } from "../src/client/grants.js";
+import { SignetChannel } from "../src/client/signet_channel.js";
 import { TokenSource } from "../src/client/token_source.js";
+import { ConfigurationError } from "../src/keys/http.js";
 import { Code, Refusal, unavailable } from "../src/refusal.js";
 import { ManualClock } from "../src/testing/index.js";
-import { ScriptedIssuer, issued, pending } from "./support/issuing.js";
+import { ScriptedIssuer, issued, pending, startReplica } from "./support/issuing.js";
 
 const SECRET = clientCredentials({ clientId: "0193a5b0-0000-7000-8000-000000000001", clientSecret: "s3cret" });
 
@@ -135,6 +139,16 @@ describe("a token source", () => {
 });
 
 describe("a refresh token", () => {
+  test("belongs to one source: two would end the session", () => {
+    const grant = refreshToken({ refreshToken: "r1", store: () => Promise.resolve() });
+    const options = { signet: new ScriptedIssuer(), audience: "stock", grant };
+    assert.throws(() => new TokenSource({ ...options, audience: "" }), ConfigurationError);
+    assert.ok(new TokenSource(options), "one that could not be made has not taken it");
+    assert.throws(() => new TokenSource({ ...options, audience: "orders" }), ConfigurationError);
+    assert.ok(new TokenSource({ ...options, grant: SECRET }));
+    assert.ok(new TokenSource({ ...options, grant: SECRET }), "a client's own credentials serve any number");
+  });
+
   /** Signet, which answers the exchange of `r1` by `r2`, and so on; what was sent; and a store that fails as long as `broken` is set. */
   function user(expiresIn = 900): ReturnType<typeof made> & { sent: string[]; stored: string[]; broken: { error?: Error | undefined } } {
     const stored: string[] = [];
@@ -222,6 +236,34 @@ describe("a refresh token", () => {
 });
 
 describe("private_key_jwt", () => {
+  test("signs an assertion for each address that is tried: one is used once", async (context) => {
+    const shown: string[] = [];
+    const replicas = await Promise.all([status.UNAVAILABLE, status.UNAVAILABLE, undefined].map((code) => startReplica(code, shown, context)));
+    const signet = new SignetChannel({ addresses: replicas });
+    context.after(() => {
+      signet.close();
+    });
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const grant = clientCredentials({ clientId: "shop", privateKey, alg: "EdDSA", issuer: "https://id.example" });
+    const source = new TokenSource({ signet, audience: "stock", grant });
+    assert.equal(await source.token(), "from a replica");
+    assert.deepEqual([shown.length, new Set(shown.map((assertion) => decodeJwt(assertion).jti)).size], [3, 3]);
+  });
+
+  test("that cannot sign asks nobody", async (context) => {
+    const shown: string[] = [];
+    const replica = await startReplica(undefined, shown, context);
+    const signet = new SignetChannel({ addresses: [replica, replica] });
+    context.after(() => {
+      signet.close();
+    });
+    const privateKey = { kty: "oct", k: "c2VjcmV0" };
+    const source = new TokenSource({ signet, audience: "stock", grant: clientCredentials({ clientId: "shop", privateKey, alg: "ES256", issuer: "i" }) });
+    const refusal = await failure(source.token());
+    assert.deepEqual([refusal.code, shown.length], [Code.UNAVAILABLE, 0]);
+    assert.ok(!inspect(refusal).includes("c2VjcmV0"));
+  });
+
   for (const [alg, pair] of [
     ["ES256", generateKeyPairSync("ec", { namedCurve: "P-256" })],
     ["EdDSA", generateKeyPairSync("ed25519")],

@@ -16,7 +16,13 @@ export type IssuedToken = Pick<IssueTokenResponse, "accessToken" | "expiresIn" |
 
 /** How a token is asked for. */
 export interface Grant {
-  /** The request of an attempt that begins at `nowMs`, milliseconds since 1970. */
+  /**
+   * Is told that a source is made of it.
+   *
+   * @throws ConfigurationError if another one is already, and there may be but one.
+   */
+  taken?(): void;
+  /** The request to one address at `nowMs`, milliseconds since 1970. */
   request(nowMs: number): Promise<GrantRequest>;
   /**
    * Takes up an answer before its access token is used. If this rejects, the token is not used; and if there is a refresh token, the next
@@ -73,7 +79,7 @@ export function clientCredentials(client: ClientCredentials): Grant {
 
 /** A user's session at an application. */
 export interface RefreshTokenOptions {
-  /** The newest refresh token: one process alone may use it. */
+  /** The newest refresh token: one source in one process alone may use it. */
   readonly refreshToken: string;
   /** The client that the user logged in with. Unset: the built-in client. */
   readonly client?: ClientCredentials | undefined;
@@ -84,10 +90,15 @@ export interface RefreshTokenOptions {
   readonly store: (refreshToken: string) => Promise<void>;
 }
 
-/** An application gets tokens for a user who has logged in, by a refresh token (RFC 6749 section 6). */
+/** An application gets tokens for a user who has logged in, by a refresh token (RFC 6749 section 6). It serves one token source. */
 export function refreshToken(options: RefreshTokenOptions): Grant {
   let current = options.refreshToken;
+  let isTaken = false;
   return {
+    taken: () => {
+      if (isTaken) throw new ConfigurationError("the refresh token has a token source: two that exchange it end the user's session");
+      isTaken = true;
+    },
     request: async (nowMs) => ({
       grant: { case: "refreshToken", value: { refreshToken: current } },
       ...(options.client === undefined ? {} : { client: await authentication(options.client, nowMs) }),

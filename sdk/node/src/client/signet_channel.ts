@@ -56,20 +56,22 @@ export class SignetChannel {
 
   /**
    * Calls a unary method at one address after the other, the one first that answered last, until one answers or `deadline`
-   * (milliseconds since 1970) has passed.
+   * (milliseconds since 1970) has passed. A `request` that is a function is made anew for each: what is good once, such as an assertion,
+   * the address before may have taken.
    *
-   * @throws Refusal
+   * @throws Refusal; and what `request` throws.
    */
   async unary<M extends DescMethod & { methodKind: "unary" }>(
     method: M,
-    request: MessageInitShape<M["input"]>,
+    request: MessageInitShape<M["input"]> | (() => Promise<MessageInitShape<M["input"]>>),
     options: { token?: string | undefined; deadline?: number | undefined } = {},
   ): Promise<MessageShape<M["output"]>> {
     let refusal = unavailable("Signet cannot be reached");
     for (let nth = 0; nth < this.#addresses.length; nth++) {
       const client = this.#client(this.#current);
+      const said = typeof request === "function" ? await request() : request;
       try {
-        return await unaryAt(client, method, create(method.input, request as MessageInitShape<DescMessage>), options);
+        return await unaryAt(client, method, create(method.input, said as MessageInitShape<DescMessage>), options);
       } catch (error) {
         refusal = refusalOf(error) ?? unavailable("Signet cannot be reached", error);
         if (!NEXT_ADDRESS.includes(refusal.code)) throw refusal;

@@ -10,8 +10,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 
 /** Who issues tokens: Signet, or what stands in for it in a test. */
 export interface TokenIssuer {
-  /** Issues a token. Rejects with a `Refusal`. */
-  issueToken(request: MessageInitShape<typeof IssueTokenRequestSchema>): Promise<IssuedToken>;
+  /** Issues a token. `request` makes what is asked, anew for each address that is tried. Rejects with a `Refusal`. */
+  issueToken(request: () => Promise<MessageInitShape<typeof IssueTokenRequestSchema>>): Promise<IssuedToken>;
 }
 
 /** Which tokens a source gets. */
@@ -90,7 +90,7 @@ export class TokenSource {
   #nextAttemptAt = -Infinity;
   #droppedAt = -Infinity;
 
-  /** @throws ConfigurationError if the audience is empty. */
+  /** @throws ConfigurationError if the audience is empty, or another source has the grant and it serves one alone. */
   constructor(options: TokenSourceOptions) {
     if (options.audience === "") throw new ConfigurationError("a token source is made for one audience");
     this.audience = options.audience;
@@ -99,6 +99,7 @@ export class TokenSource {
     this.#grant = options.grant;
     this.#clock = options.clock ?? systemClock;
     this.#hooks = options.hooks ?? {};
+    options.grant.taken?.();
   }
 
   /**
@@ -184,8 +185,12 @@ export class TokenSource {
 
   async #ask(): Promise<Answer> {
     const began = this.#clock.monotonic();
-    const asked = await this.#grant.request(this.#clock.now());
-    return { began, response: await this.#issuer.issueToken({ ...asked, scope: this.#scope, audiences: [this.audience] }) };
+    const response = await this.#issuer.issueToken(async () => ({
+      ...(await this.#grant.request(this.#clock.now())),
+      scope: this.#scope,
+      audiences: [this.audience],
+    }));
+    return { began, response };
   }
 
   /** Has the grant take up the answer. If that fails, whyever, the next attempt does this again, and does not ask Signet. */

@@ -14,6 +14,9 @@ export interface StandingSettings {
   readonly whenStale: "refuse" | "continue";
 }
 
+/** How long it is not looked whether something has been heard, in milliseconds. */
+const LOOK_AGAIN_MS = 5_000;
+
 /** Judges tokens by what was revoked, and tells open streams when they are to be looked at again. */
 export class Standing {
   readonly #clock: Clock;
@@ -81,10 +84,17 @@ export class Standing {
   #armStale(): void {
     this.#cancelStale?.();
     if (this.#settings.whenStale !== "refuse") return;
-    // Stale is what is older, not what is as old.
-    this.#cancelStale = this.#clock.schedule(this.#settings.maxAgeSeconds * 1000 + 1, () => {
-      this.#lookAgain();
-    });
+    const staleAt = this.#revoked.heardAt + this.#settings.maxAgeSeconds * 1000;
+    const arm = (): void => {
+      // Stale is what is older, not what is as old.
+      const left = staleAt - this.#clock.monotonic() + 1;
+      this.#cancelStale = this.#clock.schedule(Math.min(left, LOOK_AGAIN_MS), () => {
+        // A timer may fire a moment early.
+        if (this.#clock.monotonic() > staleAt) this.#lookAgain();
+        else arm();
+      });
+    };
+    arm();
   }
 
   #lookAgain(): void {

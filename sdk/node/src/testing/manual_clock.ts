@@ -13,6 +13,7 @@ export class ManualClock implements Clock {
   readonly #random: () => number;
   readonly #start: number;
   #elapsed = 0;
+  #steps = 0;
 
   /** It begins at `seconds` since 1970-01-01T00:00:00Z; `random` gives its random numbers, 0.5 by default. */
   constructor(seconds = 1_800_000_000, random: () => number = () => 0.5) {
@@ -21,7 +22,7 @@ export class ManualClock implements Clock {
   }
 
   now(): number {
-    return this.#start + this.#elapsed;
+    return this.#start + this.#steps + this.#elapsed;
   }
 
   monotonic(): number {
@@ -41,6 +42,11 @@ export class ManualClock implements Clock {
   /** How many actions wait for their time. */
   get waiting(): number {
     return this.#timers.size;
+  }
+
+  /** Steps the time of day by `seconds`, as when a machine wakes or is told the right time: nothing that waits is due sooner. */
+  step(seconds: number): void {
+    this.#steps += seconds * 1000;
   }
 
   /** Turns the clock on by `seconds`, with all that is due meanwhile, in its order; resolves when that has run. */

@@ -17,6 +17,9 @@ import { takeApart, type Jws } from "./jws.js";
 import { denied, tokenExpired, tokenInvalid } from "./refusals.js";
 import { TokenCache, type VerifiedToken } from "./token_cache.js";
 
+/** How long an open stream is not looked at, in milliseconds: the time of day may have stepped on meanwhile. */
+const LOOK_AGAIN_MS = 5_000;
+
 /** What a verifier expects of tokens. Times are in seconds. */
 export interface VerifierOptions {
   /** The one issuer that is trusted, letter for letter as tokens name it (`iss`). */
@@ -187,9 +190,8 @@ export class Verifier {
       end(refusal.with({ audience, method }));
     };
     const standing = this.#standing;
-    const left = token.claims.exp * 1000 + this.#graceMs - this.#clock.now();
     stops.push(
-      this.#clock.schedule(left, () => {
+      this.#whenOver(token.claims.exp * 1000 + this.#graceMs, () => {
         finish(tokenExpired());
       }),
     );
@@ -202,6 +204,27 @@ export class Verifier {
       stops.push(standing.watch(look), this.#clock.schedule(0, look));
     }
     return stop;
+  }
+
+  /**
+   * Calls `action` once it is `at`, in milliseconds since 1970, or as much time has passed as lies before it now: the time of day may step
+   * meanwhile, in either direction, and a timer may fire a moment early. Returns how to cancel that.
+   */
+  #whenOver(at: number, action: () => void): () => void {
+    const clock = this.#clock;
+    const latest = clock.monotonic() + at - clock.now();
+    let cancel: () => void = () => undefined;
+    const arm = (): void => {
+      const left = Math.min(at - clock.now(), latest - clock.monotonic());
+      cancel = clock.schedule(Math.min(left, LOOK_AGAIN_MS), () => {
+        if (clock.now() >= at || clock.monotonic() >= latest) action();
+        else arm();
+      });
+    };
+    arm();
+    return () => {
+      cancel();
+    };
   }
 
   /** Ends all that goes on in the background. Calls that wait for keys are refused. */

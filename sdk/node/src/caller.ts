@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { CallerKind } from "./policy/access.js";
 import type { Claims } from "./verify/claims.js";
 
-/** The caller of a protected method, as its access token says. */
+/** The caller of a protected method, as its access token says. Frozen, with all that it holds: calls of one token share it. */
 export class Caller {
   /** Whom the token stands for: a user who has logged in, or a client by itself. */
   readonly kind: CallerKind;
@@ -45,7 +45,7 @@ export class Caller {
     this.scopes = Object.freeze(claims.scopes);
     this.roles = Object.freeze(roles);
     this.groups = Object.freeze(claims.groups);
-    this.attributes = Object.freeze(claims.attributes);
+    this.attributes = deeplyFrozen(claims.attributes);
     this.amr = Object.freeze(claims.amr);
     this.authTime = claims.authTime;
     this.acr = claims.acr;
@@ -63,6 +63,16 @@ export class Caller {
   hasRole(name: string): boolean {
     return this.roles.includes(name);
   }
+}
+
+/** Freezes `value`, which is read of JSON, and all within it; without recursion, since whoever made the token chose how deep that is. */
+function deeplyFrozen<T extends object>(value: T): T {
+  const open: object[] = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    Object.freeze(next);
+    for (const one of Object.values(next) as unknown[]) if (typeof one === "object" && one !== null) open.push(one);
+  }
+  return value;
 }
 
 const storage = new AsyncLocalStorage<Caller>();

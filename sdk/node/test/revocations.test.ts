@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { describe, test } from "node:test";
 
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
-import { WatchResponseSchema, type WatchResponse } from "../src/gen/identity/events/v1/event_service_pb.js";
+import { ChangesSchema, WatchResponseSchema, type WatchResponse } from "../src/gen/identity/events/v1/event_service_pb.js";
 import { Code, Refusal } from "../src/refusal.js";
 import { Revocations, type EventStreams } from "../src/revocations/revocations.js";
 import { Revoked } from "../src/revocations/state.js";
@@ -178,6 +178,32 @@ describe("what is remembered", () => {
     await clock.turn(120);
     revoked.hear(ended());
     assert.deepEqual([revoked.size, revoked.revokes(claims({}))], [0, false]);
+  });
+
+  test("covers every token that it names if it says no time", () => {
+    const told = (changes: MessageInitShape<typeof ChangesSchema>): Revoked => {
+      const revoked = new Revoked(new ManualClock());
+      revoked.hear(create(WatchResponseSchema, { part: { case: "changes", value: create(ChangesSchema, changes) } }));
+      return revoked;
+    };
+    const late = claims({ iat: 4_000_000_000, scopes: ["stock:write"] });
+    const scopes = { audience: "stock", scopes: ["stock:write"] };
+    for (const changes of [
+      { endedClients: [{ clientId: "c" }] }, { endedUserSessions: [{ subject: "u" }] }, { endedSessions: ["s"] },
+      { takenScopes: [scopes] }, { takenScopes: [{ ...scopes, subject: "u", clientId: "c" }] },
+    ]) {
+      assert.ok(told(changes).revokes(late), JSON.stringify(changes));
+      assert.ok(!told(changes).revokes(claims({ sub: "v", sid: "t", clientId: "d" })), "it is not named");
+    }
+    const both = told({ endedClients: [{ clientId: "c" }, { clientId: "c", time: { seconds: 1_700_000_000n, nanos: 0 } }] });
+    assert.ok(both.revokes(late), "a time that is said later narrows nothing");
+  });
+
+  test("covers them also when there is too much of it", () => {
+    const revoked = new Revoked(new ManualClock(), 10);
+    const endedClients = Array.from({ length: 11 }, (_, nth) => ({ clientId: `c${nth}` }));
+    revoked.hear(create(WatchResponseSchema, { part: { case: "changes", value: create(ChangesSchema, { endedClients }) } }));
+    assert.deepEqual([revoked.size, revoked.revokes(claims({ clientId: "c7", iat: 4_000_000_000 }))], [0, true]);
   });
 
   test("is bounded, and refuses too much rather than too little", () => {

@@ -5,7 +5,7 @@ import type { Clock } from "../clock.js";
 import type { Changes, Snapshot, WatchResponse } from "../gen/identity/events/v1/event_service_pb.js";
 import type { Claims } from "../verify/claims.js";
 
-/** What the stream has ended for, and until when: a time in whole seconds, and when it was told, in milliseconds of the monotonic clock. */
+/** What the stream has ended for, and until when: a time in whole seconds (`Infinity` if none was said), and when it was told, in milliseconds of the monotonic clock. */
 interface Entry {
   readonly seconds: number;
   readonly toldAt: number;
@@ -150,7 +150,8 @@ export class Revoked {
     // A session's tokens may be as young as this second.
     let latest = Math.floor(this.#clock.now() / 1000);
     for (const entries of maps) {
-      for (const { seconds } of entries.values()) if (seconds !== Infinity) latest = Math.max(latest, seconds);
+      // An entry that said no time means tokens of any time.
+      if (entries !== this.#sessions) for (const { seconds } of entries.values()) latest = Math.max(latest, seconds);
       entries.clear();
     }
     this.#notBefore = Math.max(this.#notBefore, latest + 1);

@@ -5,7 +5,10 @@ import type { Clock } from "../clock.js";
 import type { Changes, Snapshot, WatchResponse } from "../gen/identity/events/v1/event_service_pb.js";
 import type { Claims } from "../verify/claims.js";
 
-/** What the stream has ended for, and until when: a time in whole seconds (`Infinity` if none was said), and when it was told, in milliseconds of the monotonic clock. */
+/**
+ * What the stream has ended for, and until when: a time in whole seconds (`Infinity` if none was said), and when it was told, in
+ * milliseconds of the monotonic clock.
+ */
 interface Entry {
   readonly seconds: number;
   readonly toldAt: number;

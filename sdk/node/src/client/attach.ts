@@ -15,7 +15,7 @@ import { tell, type ClientHooks } from "../hooks.js";
 import { Code, Refusal } from "../refusal.js";
 import { AuthenticatedCall } from "./authenticated_call.js";
 import { isSecure, requireProtected } from "./plaintext.js";
-import { authorityOf, hostOf, isLoopback, mayAttach } from "./target.js";
+import { authorityOf, hostOf, mayAttach } from "./target.js";
 import type { TokenSource } from "./token_source.js";
 
 /** The channel that tokens are for. */
@@ -58,7 +58,7 @@ export function attach(source: TokenSource, options: AttachOptions): AttachedCha
   const channel = options.credentials ?? credentials.createInsecure();
   const secure = isSecure(channel);
   requireProtected({ target, secure, allowPlaintext });
-  const question = { target, secure, peerIsLoopback: isLoopback(target), allowPlaintext: allowPlaintext !== undefined };
+  const question = { target, secure, allowPlaintext: allowPlaintext !== undefined };
   const isAllowed = (authority: string): boolean => mayAttach({ ...question, authority });
   const interceptor = authenticating({ source, target, isAllowed, isHeader: !secure, hooks });
   return {

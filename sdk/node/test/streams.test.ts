@@ -18,7 +18,7 @@ interface World {
   issuer: TestIssuer;
   verifier: Verifier;
   /** Opens a stream; says why it has ended. */
-  open(lifetime?: number): Promise<() => string | undefined>;
+  open: (lifetime?: number) => Promise<() => string | undefined>;
 }
 
 async function world(context: TestContext, clock = new ManualClock()): Promise<World> {

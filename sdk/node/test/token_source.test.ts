@@ -161,7 +161,7 @@ describe("a refresh token", () => {
     const world = made(refreshToken({ refreshToken: "r1", store }));
     world.signet.answer = () => {
       const value = world.signet.asked.at(-1)?.grant?.value;
-      const shown = value !== undefined && "refreshToken" in value ? String(value.refreshToken) : assert.fail("no refresh token");
+      const shown = value !== undefined && "refreshToken" in value ? value.refreshToken : assert.fail("no refresh token");
       sent.push(shown);
       return Promise.resolve(issued({ accessToken: `for ${shown}`, refreshToken: `r${Number(shown.slice(1)) + 1}`, expiresIn }));
     };
@@ -216,7 +216,7 @@ describe("a refresh token", () => {
   test("that an answer lacks is not kept for: the exchange is made again", async () => {
     const { clock, signet, source, sent } = user();
     const exchange = signet.answer;
-    signet.answer = async () => ({ ...(await exchange()), refreshToken: undefined }) as unknown as IssuedToken;
+    signet.answer = async () => ({ ...(await exchange()), refreshToken: "" });
     const refusal = await failure(source.token());
     assert.equal(refusal.code, Code.UNAVAILABLE);
     assert.equal((refusal.cause as Error).message, "Signet answered without the next refresh token");
@@ -238,7 +238,8 @@ describe("a refresh token", () => {
 describe("private_key_jwt", () => {
   test("signs an assertion for each address that is tried: one is used once", async (context) => {
     const shown: string[] = [];
-    const replicas = await Promise.all([status.UNAVAILABLE, status.UNAVAILABLE, undefined].map((code) => startReplica(code, shown, context)));
+    const codes = [status.UNAVAILABLE, status.UNAVAILABLE, undefined];
+    const replicas = await Promise.all(codes.map((code) => startReplica(code, shown, context)));
     const signet = new SignetChannel({ addresses: replicas });
     context.after(() => {
       signet.close();

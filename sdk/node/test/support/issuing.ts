@@ -37,7 +37,7 @@ export function pending<T>(): { promise: Promise<T>; resolve: (value: T) => void
   return { promise, resolve, reject };
 }
 
-/** The address of a replica of Signet that runs until `context` ends, notes the assertions that it is shown, and fails by `code` if given. */
+/** The address of a replica of Signet that runs until `context` ends, notes the assertions it is shown, and fails by `code` if given. */
 export async function startReplica(code: status | undefined, shown: string[], context: TestContext): Promise<string> {
   const server = new Server();
   const handlers: Pick<Handlers<typeof IdentityService>, "issueToken"> = {

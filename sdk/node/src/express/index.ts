@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 
 import { offerContext, runAs, type Caller } from "../caller.js";
 import type { Rule } from "../policy/access.js";
-import { Code, Refusal } from "../refusal.js";
+import { Code, Refusal, unavailable } from "../refusal.js";
 import type { Verifier } from "../verify/verifier.js";
 
 const callers = new WeakMap<IncomingMessage, Caller>();
@@ -26,23 +26,32 @@ export type Middleware = (request: IncomingMessage, response: ServerResponse, ne
 export function protect(verifier: Verifier, rule: Rule = {}): Middleware {
   offerContext();
   return (request, response, next) => {
-    // Not parsed: what a stranger writes there need be no URL, and without a framework nobody catches what is thrown here.
+    void judged(verifier, rule, request).then((result) => {
+      if (result instanceof Refusal) {
+        refuse(response, result);
+        return;
+      }
+      callers.set(request, result);
+      runAs(result, next);
+    });
+  };
+}
+
+/** Who makes the request, or why it is refused: also if it is of a form that nobody has thought of. */
+async function judged(verifier: Verifier, rule: Rule, request: IncomingMessage): Promise<Caller | Refusal> {
+  try {
+    // Not parsed: what a stranger writes there need be no URL.
     const method = `${request.method ?? ""} ${(request.url ?? "/").split("?", 1)[0] ?? ""}`;
     // Node drops all but the first of `headers.authorization`: a second one is to be seen.
     const authorization = request.rawHeaders.filter(
       (_, at) => at % 2 === 1 && request.rawHeaders[at - 1]?.toLowerCase() === "authorization",
     );
-    void Promise.resolve(verifier.check({ method, authorization, access: { kind: "authenticated", rule } })).then((result) => {
-      if (result instanceof Refusal) {
-        refuse(response, result);
-        return;
-      }
-      const { caller } = result;
-      if (caller === undefined) return;
-      callers.set(request, caller);
-      runAs(caller, next);
-    }, next);
-  };
+    const result = await verifier.check({ method, authorization, access: { kind: "authenticated", rule } });
+    return result instanceof Refusal ? result : (result.caller ?? unavailable("the request has no caller"));
+  } catch (error) {
+    // It is not handed to `next`: without a framework that may be the handler itself.
+    return unavailable("the request cannot be judged", error);
+  }
 }
 
 /** Who makes the request; undefined where no {@link protect} stands before the handler. */
@@ -58,6 +67,11 @@ interface Answer {
 }
 
 function refuse(response: ServerResponse, refusal: Refusal): void {
+  // Its client has gone, or somebody has answered before: there is nothing to tell any more.
+  if (response.headersSent || response.destroyed) {
+    response.end();
+    return;
+  }
   const { status, error, challenge } = answerOf(refusal);
   response.statusCode = status;
   if (challenge !== undefined) response.setHeader("www-authenticate", challenge);

@@ -18,8 +18,8 @@ export interface ServerHooks {
 
 /** The same for the client half. */
 export interface ClientHooks {
-  /** An attempt to get a token ended. */
-  tokenRenewed?(ok: boolean): void;
+  /** An attempt to get a token ended; if it failed, by this cause. */
+  tokenRenewed?(ok: boolean, cause?: unknown): void;
   /** A call was sent a second time, with a new token. */
   callRetried?(): void;
 }

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, test } from "node:test";
+import { inspect } from "node:util";
 
 import { Server, ServerCredentials, credentials, status, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
 
@@ -14,7 +15,7 @@ import { attach, callCredentials } from "../src/client/attach.js";
 import { clientCredentials } from "../src/client/grants.js";
 import { TokenSource } from "../src/client/token_source.js";
 import { createClient, serviceDefinition, type ClientOf } from "../src/grpc/protobuf_es.js";
-import { toStatus } from "../src/grpc/status.js";
+import { refusalOf, toStatus } from "../src/grpc/status.js";
 import { ConfigurationError } from "../src/keys/http.js";
 import { Code, Refusal, unavailable } from "../src/refusal.js";
 import { ManualClock } from "../src/testing/index.js";
@@ -100,6 +101,20 @@ describe("a call with a token", () => {
     await Promise.all(Array.from({ length: 20 }, () => client.getItem({ name: "bolt" })));
     assert.deepEqual(tokens, Array<string>(20).fill("Bearer t1"));
     assert.equal(signet.asked.length, 1);
+    close();
+  });
+
+  test("that gets none says why", async () => {
+    const { client, signet, close } = await world([]);
+    const cause = unavailable("the replica is at lunch");
+    signet.answer = () => Promise.reject(cause);
+    const unary = await failure(client.getItem({ name: "bolt" }));
+    const stream = client.watchItem({ name: "bolt" });
+    const [streamed] = (await once(stream, "error")) as [Error];
+    for (const refusal of [unary, refusalOf(streamed)]) {
+      assert.deepEqual([refusal?.code, refusal?.reason], [Code.UNAVAILABLE, "UNAVAILABLE"]);
+      assert.match(inspect(refusal), /the replica is at lunch/);
+    }
     close();
   });
 

@@ -105,6 +105,16 @@ describe("a token source", () => {
     }
   });
 
+  test("tells its hook why none came", async () => {
+    const causes: unknown[] = [];
+    const signet = new ScriptedIssuer();
+    const cause = new Refusal(Code.UNAUTHENTICATED, "INVALID_CLIENT", "no");
+    signet.answer = () => Promise.reject(cause);
+    const source = new TokenSource({ signet, audience: "stock", grant: SECRET, hooks: { tokenRenewed: (ok, why) => causes.push(ok, why) } });
+    await failure(source.token());
+    assert.deepEqual(causes, [false, cause]);
+  });
+
   test("the deadline of a call bounds its wait, and the request goes on for others", async () => {
     const { clock, signet, source } = made();
     const answer = pending<IssuedToken>();

@@ -10,7 +10,7 @@ import {
   type Interceptor,
 } from "@grpc/grpc-js";
 
-import { toStatus } from "../grpc/status.js";
+import { toLocalStatus } from "../grpc/status.js";
 import { tell, type ClientHooks } from "../hooks.js";
 import { Code, Refusal } from "../refusal.js";
 import { AuthenticatedCall } from "./authenticated_call.js";
@@ -118,7 +118,7 @@ function authenticating(attachment: Attachment): Interceptor {
       const refusal = new Refusal(Code.FAILED_PRECONDITION, "", "the token source was not made for the target of this call");
       return new InterceptingCall(first, {
         start: (_metadata, listener) => {
-          listener.onReceiveStatus(toStatus(refusal));
+          listener.onReceiveStatus(toLocalStatus(refusal));
         },
         sendMessage: () => undefined,
         halfClose: () => undefined,

@@ -8,7 +8,7 @@ import {
   type StatusObject,
 } from "@grpc/grpc-js";
 
-import { detailsOf, toStatus } from "../grpc/status.js";
+import { detailsOf, toLocalStatus } from "../grpc/status.js";
 import { Code, Refusal, unavailable } from "../refusal.js";
 import { isOfOwnToken, mayRetry } from "./retry.js";
 import type { TokenSource } from "./token_source.js";
@@ -101,7 +101,7 @@ export class AuthenticatedCall {
 
   /** Ends a call that has not begun: nobody else tells of its end. */
   #end(refusal: Refusal, first: RawCall): void {
-    this.#listener?.onReceiveStatus(toStatus(refusal));
+    this.#listener?.onReceiveStatus(toLocalStatus(refusal));
     this.#listener = undefined;
     // Its deadline's timer would run on.
     first.cancelWithStatus(refusal.code, refusal.message);

@@ -165,7 +165,7 @@ export class TokenSource {
       tell(() => this.#hooks.tokenRenewed?.(true));
       return token;
     } catch (error) {
-      tell(() => this.#hooks.tokenRenewed?.(false));
+      tell(() => this.#hooks.tokenRenewed?.(false, error));
       throw this.#failed(error);
     }
   }

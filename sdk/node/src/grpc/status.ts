@@ -10,14 +10,21 @@ export function toStatus(refusal: Refusal): StatusObject {
   return { code: refusal.code, details: refusal.message, metadata };
 }
 
+/** The same for a call of this process that is never sent: grpc-js copies what a status has into its error, where `refusalOf` finds it. */
+export function toLocalStatus(refusal: Refusal): StatusObject {
+  return Object.assign(toStatus(refusal), { cause: refusal });
+}
+
 /**
- * The refusal that an error of grpc-js tells of: its code, and Signet's reason and metadata if it has them.
+ * The refusal that an error of grpc-js tells of: its code, and Signet's reason and metadata if it has them. Where it is this process that
+ * got no token, its `cause` says why.
  *
  * Undefined if `error` is no error of a call.
  */
 export function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof Refusal) return error;
   if (!(error instanceof Error)) return undefined;
+  if (error.cause instanceof Refusal) return error.cause;
   const { code, details, metadata } = error as Partial<ServiceError>;
   if (typeof code !== "number" || typeof details !== "string") return undefined;
   return Refusal.fromStatus(code, details, detailsOf(metadata), error);

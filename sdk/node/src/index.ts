@@ -1,3 +1,5 @@
+// Whoever compiles against these types needs those of Node, whichever `types` they name: TypeScript 7 takes none by itself.
+/// <reference types="node" preserve="true" />
 /** The SDK of Signet for Node: protects gRPC services, and calls protected ones. */
 export { Caller, currentCaller } from "./caller.js";
 export { attach, callCredentials, type AttachOptions, type AttachedChannel } from "./client/attach.js";

@@ -1,3 +1,5 @@
+// Whoever compiles against these types needs those of Node, whichever `types` they name: TypeScript 7 takes none by itself.
+/// <reference types="node" preserve="true" />
 /** Owns the middleware that protects routes of Express, and of any framework whose middleware takes Node's request and response. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 

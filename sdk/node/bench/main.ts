@@ -1,13 +1,20 @@
 /**
- * Owns measuring what the SDK costs: a token seen before, a new one beside the bare checks of `jose`, and a server with the guard beside
- * one without. Each is measured in turns with the others; medians are told, one JSON object a line.
+ * Owns measuring what the SDK costs: a server with the guard beside one without, and a token that is new beside the same checks by `jose`
+ * alone. In each round all are measured in turns, each first in its turn; what is told are medians over the rounds.
+ *
+ * Usage: npm run bench [-- [--json] [--rounds N]]
+ * --json    ends with one line of JSON; all times are microseconds of CPU (user and system): of the server's process for calls, of this
+ *           one, with its threads, for tokens
+ * --rounds  9 by default
  */
 import { fork, type ChildProcess } from "node:child_process";
+import { webcrypto } from "node:crypto";
 import { once } from "node:events";
 import path from "node:path";
+import { parseArgs } from "node:util";
 
 import { Metadata, credentials } from "@grpc/grpc-js";
-import { compactVerify, createLocalJWKSet, importJWK, jwtVerify, type JSONWebKeySet, type JWK } from "jose";
+import { createLocalJWKSet, importJWK, jwtVerify, type CryptoKey, type JSONWebKeySet, type JWK } from "jose";
 
 import { StockService } from "../example/gen/stock/v1/stock_service_pb.js";
 import { systemClock } from "../src/clock.js";
@@ -16,10 +23,15 @@ import { Refusal } from "../src/refusal.js";
 import { ManualClock, TestIssuer } from "../src/testing/index.js";
 import { Verifier } from "../src/verify/verifier.js";
 
-const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 7);
-const TOKENS = 1_000;
-const CALLS = 4_000;
+const { values } = parseArgs({ options: { json: { type: "boolean", default: false }, rounds: { type: "string", default: "9" } } });
+const ROUNDS = Number(values.rounds);
+if (!Number.isInteger(ROUNDS) || ROUNDS < 1) throw new Error("--rounds must be a number from 1");
+/** In how many parts a round is measured, and how many tokens and calls there are in each. */
+const PARTS = 10;
+const TOKENS = 100;
+const CALLS = 320;
 const AT_ONCE = 16;
+const { subtle } = webcrypto;
 const ACCESS = { kind: "authenticated", rule: {} } as const;
 
 const median = (numbers: number[]): number => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
@@ -33,45 +45,83 @@ async function cpu(times: number, work: () => Promise<void>): Promise<number> {
   return (user + system) / times;
 }
 
-async function tokens(issuer: TestIssuer, jwks: string): Promise<void> {
-  const given = await Promise.all(Array.from({ length: TOKENS }, () => issuer.token({ audiences: ["stock"], scopes: ["stock:read"] })));
+/** What one of the things that are compared takes, in microseconds, in one part of a round. */
+type Measure = (part: number) => Promise<number>;
+
+/**
+ * All of `measures` in each part of each round, of which another one is first each time: what each took, round by round. Parts are short,
+ * so that whatever else the machine does falls on all alike. The first round is not told.
+ */
+async function inTurns<K extends string>(measures: Readonly<Record<K, Measure>>): Promise<Record<K, number[]>> {
+  const names = Object.keys(measures) as K[];
+  const taken = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<K, number[]>;
+  for (let round = -1; round < ROUNDS; round++) {
+    const sums = new Map<K, number>();
+    for (let part = 0; part < PARTS; part++) {
+      for (let nth = 0; nth < names.length; nth++) {
+        const name = names[(round + 1 + part + nth) % names.length] as K;
+        sums.set(name, (sums.get(name) ?? 0) + (await measures[name](part)));
+      }
+    }
+    if (round >= 0) for (const [name, sum] of sums) taken[name].push(sum / PARTS);
+  }
+  return taken;
+}
+
+/** Of each round's ratio of `some` to `others`. */
+function ratio(some: number[], others: number[]): { median: number; min: number; max: number } {
+  const all = some.map((one, round) => one / (others[round] ?? NaN));
+  return { median: rounded(median(all)), min: rounded(Math.min(...all)), max: rounded(Math.max(...all)) };
+}
+
+/** What a token takes that has never been seen, the same checks by `jose`, the bare signature, and a token that was seen before. */
+async function tokens(issuer: TestIssuer, jwks: string): Promise<Record<"new" | "library" | "signature" | "seen", number[]>> {
+  const given = await Promise.all(Array.from({ length: PARTS * TOKENS }, () => issuer.token({ audiences: ["stock"], scopes: ["stock:read"] })));
   const set = JSON.parse(jwks) as JSONWebKeySet;
   const keys = createLocalJWKSet(set);
-  const key = await importJWK(set.keys[0] as JWK);
+  const key = (await importJWK(set.keys[0] as JWK)) as CryptoKey;
   const keySource = { fetch: () => Promise.resolve({ document: Buffer.from(jwks) }) };
-  const verifier = new Verifier({ issuer: issuer.issuer, audience: "stock", keySource, cacheSize: TOKENS });
-  await verifier.ready();
-  const checked = async (): Promise<void> => {
-    for (const token of given) {
+  const made = async (): Promise<Verifier> => {
+    const verifier = new Verifier({ issuer: issuer.issuer, audience: "stock", keySource, cacheSize: PARTS * TOKENS });
+    await verifier.ready();
+    return verifier;
+  };
+  const parts = Array.from({ length: PARTS }, (_, part) => given.slice(part * TOKENS, (part + 1) * TOKENS));
+  const signed = given.map((token) => {
+    const end = token.lastIndexOf(".");
+    return { data: Buffer.from(token.slice(0, end)), signature: Buffer.from(token.slice(end + 1), "base64url") };
+  });
+  const checked = async (verifier: Verifier, some = given): Promise<void> => {
+    for (const token of some) {
       const result = verifier.check({ method: "/a/B", authorization: [`Bearer ${token}`], access: ACCESS });
       if ((result instanceof Promise ? await result : result) instanceof Refusal) throw new Error("it was refused");
     }
   };
-  const expected = { issuer: issuer.issuer, audience: "stock", typ: "at+jwt", requiredClaims: ["sub", "jti", "client_id", "scope", "exp", "iat"] };
-  const results = { seen: [] as number[], fresh: [] as number[], jose: [] as number[], signature: [] as number[] };
-  for (let round = 0; round < ROUNDS; round++) {
-    const cold = new Verifier({ issuer: issuer.issuer, audience: "stock", keySource, cacheSize: TOKENS });
-    await cold.ready();
-    results.fresh.push(await cpu(TOKENS, async () => {
-      for (const token of given) await cold.check({ method: "/a/B", authorization: [`Bearer ${token}`], access: ACCESS });
-    }));
-    results.jose.push(await cpu(TOKENS, async () => {
-      for (const token of given) await jwtVerify(token, keys, { ...expected, algorithms: ["ES256"], clockTolerance: 5 });
-    }));
-    results.signature.push(await cpu(TOKENS, async () => {
-      for (const token of given) await compactVerify(token, key, { algorithms: ["ES256"] });
-    }));
-    if (round === 0) await checked();
-    results.seen.push(await cpu(TOKENS, checked));
-    await cold.close();
-  }
-  await verifier.close();
-  const [fresh, jose, signature] = [median(results.fresh), median(results.jose), median(results.signature)];
-  console.log(JSON.stringify({ what: "a token seen before", cpu_us: rounded(median(results.seen)) }));
-  console.log(JSON.stringify({
-    what: "a new token, beside the same checks by jose, and the signature alone",
-    cpu_us: rounded(fresh), jose_cpu_us: rounded(jose), signature_cpu_us: rounded(signature), ratio: rounded(fresh / jose), limit: 1.3,
-  }));
+  const warm = await made();
+  await checked(warm);
+  const expected = {
+    issuer: issuer.issuer, audience: "stock", typ: "at+jwt", algorithms: ["ES256"], clockTolerance: 5,
+    requiredClaims: ["sub", "jti", "client_id", "scope", "exp", "iat"],
+  };
+  const taken = await inTurns({
+    new: async (part) => {
+      const cold = await made();
+      const one = await cpu(TOKENS, () => checked(cold, parts[part]));
+      await cold.close();
+      return one;
+    },
+    library: (part) => cpu(TOKENS, async () => {
+      for (const token of parts[part] ?? []) await jwtVerify(token, keys, expected);
+    }),
+    signature: (part) => cpu(TOKENS, async () => {
+      for (const { data, signature } of signed.slice(part * TOKENS, (part + 1) * TOKENS)) {
+        if (!(await subtle.verify({ name: "ECDSA", hash: "SHA-256" }, key, signature, data))) throw new Error("it does not verify");
+      }
+    }),
+    seen: (part) => cpu(TOKENS, () => checked(warm, parts[part])),
+  });
+  await warm.close();
+  return taken;
 }
 
 /** A server in a process of its own. */
@@ -115,32 +165,39 @@ class Child {
   }
 }
 
-async function servers(issuer: TestIssuer, jwks: string): Promise<void> {
+/** What a unary call takes on a server without the guard, and on one with it whose token was seen before; as JSON says it no more. */
+async function calls(issuer: TestIssuer, jwks: string): Promise<Record<"unguarded" | "seen" | "context", number[]>> {
   const token = await issuer.token({ audiences: ["stock"], lifetime: 3_600 });
-  const modes = ["bare", "guarded", "guarded with async context"];
-  const children = modes.map((mode) => new Child(issuer.issuer, jwks, mode));
-  await Promise.all(children.map((child) => child.ready()));
-  for (const child of children) await child.measure(token);
-  const rounds: number[][] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const taken: number[] = [];
-    // Each is first in turn.
-    for (let nth = 0; nth < children.length; nth++) {
-      const which = (round + nth) % children.length;
-      taken[which] = (await children[which]?.measure(token)) ?? NaN;
-    }
-    rounds.push(taken);
+  const modes = { unguarded: "bare", seen: "guarded", ...(values.json ? {} : { context: "guarded with async context" }) };
+  const measures: Record<string, Measure> = {};
+  const children: Child[] = [];
+  for (const [name, mode] of Object.entries(modes)) {
+    const child = new Child(issuer.issuer, jwks, mode);
+    children.push(child);
+    await child.ready();
+    measures[name] = () => child.measure(token);
   }
+  const taken = await inTurns(measures);
   for (const child of children) child.close();
-  const of = (which: number): number => median(rounds.map((taken) => taken[which] ?? NaN));
-  modes.forEach((mode, which) => {
-    if (which === 0) return;
-    const ratio = median(rounds.map((taken) => (taken[which] ?? NaN) / (taken[0] ?? NaN)));
-    const what = `a unary call with a token seen before, ${mode}, beside a server without the guard`;
-    console.log(JSON.stringify({ what, cpu_us: rounded(of(which)), bare_cpu_us: rounded(of(0)), ratio: rounded(ratio), limit: 1.2 }));
-  });
+  return { unguarded: [], seen: [], context: [], ...taken };
 }
 
 const issuer = await TestIssuer.create({ clock: new ManualClock(Math.floor(systemClock.now() / 1000)) });
-await tokens(issuer, issuer.jwks());
-await servers(issuer, issuer.jwks());
+const token = await tokens(issuer, issuer.jwks());
+const call = await calls(issuer, issuer.jwks());
+const us = (taken: number[]): number => rounded(median(taken));
+const times = (taken: number[], beside: number[]): string => `${ratio(taken, beside).median} x`;
+console.log(`a unary call: ${us(call.unguarded)} us without the guard; token seen before: ${us(call.seen)} us, ${times(call.seen, call.unguarded)}`);
+if (!values.json) console.log(`the same with asyncContext: ${us(call.context)} us, ${times(call.context, call.unguarded)}`);
+console.log(`a new token: ${us(token.new)} us; the same checks by jose: ${us(token.library)} us, ${times(token.new, token.library)}`);
+console.log(`the bare signature: ${us(token.signature)} us; a token seen before, without a call: ${us(token.seen)} us`);
+if (values.json) {
+  console.log(JSON.stringify({
+    language: "node",
+    rounds: ROUNDS,
+    call_us: { unguarded: us(call.unguarded), seen: us(call.seen) },
+    ratio_seen: ratio(call.seen, call.unguarded),
+    token_us: { new: us(token.new), library: us(token.library), signature: us(token.signature) },
+    ratio_new: ratio(token.new, token.library),
+  }));
+}

@@ -105,6 +105,21 @@ describe("a token source", () => {
     }
   });
 
+  test("waits as long as Signet asks, but not for more than a minute", async () => {
+    const { clock, signet, source } = made();
+    signet.answer = () => Promise.reject(new Refusal(Code.RESOURCE_EXHAUSTED, "TOO_MANY_REFRESHES", "no", {}, { retryAfterSeconds: 20 }));
+    await failure(source.token());
+    await clock.turn(19);
+    await failure(source.token());
+    assert.equal(signet.asked.length, 1);
+    await clock.turn(1);
+    signet.answer = () => Promise.reject(new Refusal(Code.RESOURCE_EXHAUSTED, "OF_A_PROXY", "no", {}, { retryAfterSeconds: 86_400 }));
+    await failure(source.token());
+    await clock.turn(60);
+    await failure(source.token());
+    assert.equal(signet.asked.length, 3);
+  });
+
   test("tells its hook why none came", async () => {
     const causes: unknown[] = [];
     const signet = new ScriptedIssuer();

@@ -49,6 +49,9 @@ interface Token {
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 
+/** Pauses that a `RetryInfo` may ask for, at most. */
+const LONGEST_MS = 60_000;
+
 /** For how long a refusal counts that asking again does not change. */
 const FINAL_MS = 10_000;
 
@@ -216,7 +219,7 @@ export class TokenSource {
     }
     const doubled = Math.min(FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 10), LAST_RETRY_MS);
     this.#failures += 1;
-    const pauseMs = Math.max(doubled * (0.5 + 0.5 * this.#clock.random()), (told.retryAfterSeconds ?? 0) * 1000);
+    const pauseMs = Math.max(doubled * (0.5 + 0.5 * this.#clock.random()), Math.min((told.retryAfterSeconds ?? 0) * 1000, LONGEST_MS));
     this.#nextAttemptAt = now + pauseMs;
     this.#refusal = unavailable("no access token can be got", told);
     return this.#refusal;

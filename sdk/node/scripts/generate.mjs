@@ -39,7 +39,9 @@ function generate(out, folder) {
 
 /** The files below `root` by their paths, and what is in each. */
 function files(root) {
-  const below = FOLDERS.flatMap((folder) => readdirSync(path.join(root, folder), { recursive: true }).map((name) => path.join(folder, name)));
+  const below = FOLDERS.flatMap((folder) => {
+    return readdirSync(path.join(root, folder), { recursive: true }).map((name) => path.join(folder, name));
+  });
   return new Map(below.filter((name) => name.endsWith(".ts")).map((name) => [name, readFileSync(path.join(root, name), "utf8")]));
 }
 

@@ -107,7 +107,7 @@ def guarded(handler: Any, verifier: Verifier, admit: Admit, pool: ThreadPoolExec
         if is_unary(handler):
             return own.run(behavior, request, context)
         stream = ThreadedStream(verifier.streams, admission, context, abort)
-        answers = stream.run(own, behavior, request, handler.response_streaming)
+        answers = stream.run(own, behavior, request, reads_stream=handler.request_streaming, is_stream=handler.response_streaming)
         return answers if handler.response_streaming else next(answers)
 
     if pool is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ from .refusal import Refusal, unauthenticated, unavailable
 
 MAX_STREAMS = 10_000
 """The most guarded streams that are open at once, those included whose handler has not yet noticed their end."""
+
+CUT_AFTER = 5.0
+"""Seconds that a client has to read why its stream has ended, before the call is cancelled."""
 
 _LONGEST_SLEEP = 5.0
 """Seconds after which the clock is looked at again in any case: it may have been set."""
@@ -29,6 +33,8 @@ class OpenStream:
     method: str
     end: Callable[[Refusal], None] = field(repr=False)
     """Called once, on the thread that watches: it must be quick."""
+    cut: Callable[[], None] | None = field(default=None, repr=False)
+    """Called there `CUT_AFTER` seconds later: it cancels the call, if that is not over, since its client reads nothing."""
 
 
 class OpenStreams:
@@ -38,7 +44,9 @@ class OpenStreams:
         self._clock, self._hooks, self._revoked = clock, hooks, revoked
         self._grace, self._max_age, self._refuses_stale = grace, max_age, refuses_stale
         self._open: set[OpenStream] = set()
+        self._cuts: deque[tuple[float, Callable[[], None]]] = deque()
         self._held = 0
+        self._wakes = 0
         self._sleeps_until = -math.inf
         self._changed = threading.Condition()
         self._is_closed = False
@@ -59,6 +67,7 @@ class OpenStreams:
             if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(target=self._run, name="signet-streams", daemon=True)
                 self._thread.start()
+            self._wakes += 1
             if is_next:
                 self._changed.notify_all()
         # Something may have been told since the call was judged.
@@ -74,6 +83,7 @@ class OpenStreams:
     def wake(self) -> None:
         """Something was told: looks at once whom it concerns."""
         with self._changed:
+            self._wakes += 1
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -89,10 +99,18 @@ class OpenStreams:
             ends = [(stream, refusal) for stream in watched if (refusal := self._refusal(stream, now)) is not None]
             self._open.difference_update(stream for stream, _ in ends)
             next_end = min((self._ends_at(stream) for stream in self._open), default=math.inf) - now
+            tick = self._clock.monotonic()
+            self._cuts.extend((tick + CUT_AFTER, stream.cut) for stream, _ in ends if stream.cut is not None)
+            due = []
+            while self._cuts and self._cuts[0][0] <= tick:
+                due.append(self._cuts.popleft()[1])
+            next_cut = self._cuts[0][0] - tick if self._cuts else math.inf
         for stream, refusal in ends:
             tell(stream.end, refusal.at(stream.audience, stream.method))
             tell(self._hooks.stream_ended, refusal.reason)
-        return max(0.0, min(next_end, self._until_stale(), _LONGEST_SLEEP))
+        for cut in due:
+            tell(cut)
+        return max(0.0, min(next_end, next_cut, self._until_stale(), _LONGEST_SLEEP))
 
     def _ends_at(self, stream: OpenStream) -> float:
         return stream.claims.expires_at + self._grace
@@ -114,10 +132,14 @@ class OpenStreams:
 
     def _run(self) -> None:
         while not self._is_closed:
+            wakes, began = self._wakes, self._clock.monotonic()
             pause = self.sweep()
             with self._changed:
-                if self._is_closed or (self._open and pause <= 0):
+                is_watching = bool(self._open or self._cuts)
+                left = began + pause - self._clock.monotonic() if is_watching else None
+                # What was told, opened or turned during the sweep may have come too late for it.
+                if self._is_closed or wakes != self._wakes or (left is not None and left <= 0):
                     continue
-                self._sleeps_until = self._clock.now() + pause if self._open else math.inf
-                self._clock.wait(self._changed, pause if self._open else None)
+                self._sleeps_until = math.inf if left is None else self._clock.now() + left
+                self._clock.wait(self._changed, left)
                 self._sleeps_until = -math.inf

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
@@ -11,19 +9,15 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from . import _guard
+from . import _aio_stream, _guard
 from ._aio_channel import channel
 from ._handlers import authorization_of, behavior_of, is_unary, with_behavior
-from ._streams import OpenStream
 from .caller import CALLER
 from .policy import Policy
 from .refusal import Refusal
 from .verifier import Admission, Verifier
 
 __all__ = ["channel", "guard"]
-
-ABORT_TIMEOUT = 5.0
-"""Seconds within which a stream that has ended must be rid of what is on its way to a client that reads nothing."""
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -63,13 +57,9 @@ def _refusing(refusal: Refusal) -> Handler:
     """A handler that refuses, and waits for no message."""
 
     async def refuse(_requests: AsyncIterator[Any], context: Any) -> None:
-        await _abort(context, refusal)
+        await _aio_stream.abort(context, refusal)
 
     return grpc.stream_stream_rpc_method_handler(refuse)
-
-
-async def _abort(context: Any, refusal: Refusal) -> None:
-    await context.abort(refusal.code(), refusal.details(), refusal.trailing_metadata())
 
 
 def _guarded(handler: Any, verifier: Verifier, admission: Admission) -> Handler:
@@ -87,61 +77,6 @@ def _guarded(handler: Any, verifier: Verifier, admission: Admission) -> Handler:
         return with_behavior(handler, unary, handler.request_deserializer)
 
     async def stream(request: Any, context: Any) -> Any:
-        return await _run(_answering(behavior, request, context), context, verifier, admission)
+        return await _aio_stream.run(behavior, request, context, verifier.streams, admission, reads_stream=handler.request_streaming)
 
     return with_behavior(handler, stream, handler.request_deserializer)
-
-
-async def _answering(behavior: Callable[..., Any], request: Any, context: Any) -> Any:
-    """What a handler answers: it writes by itself, or it is an iterator of what is to be written."""
-    if not inspect.isasyncgenfunction(behavior):
-        return await behavior(request, context)
-    async for answer in behavior(request, context):
-        await context.write(answer)
-    return None
-
-
-async def _run(answering: Any, context: Any, verifier: Verifier, admission: Admission) -> Any:
-    """Runs a stream to its own end, or to that of its token."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[Refusal] = loop.create_future()
-    own = contextvars.copy_context()
-    own.run(CALLER.set, admission.caller)
-
-    def end_here(refusal: Refusal) -> None:
-        if not ended.done():
-            ended.set_result(refusal)
-
-    def end(refusal: Refusal) -> None:
-        loop.call_soon_threadsafe(end_here, refusal)
-
-    stream = OpenStream(admission.claims, admission.audience, admission.method, end)
-    try:
-        verifier.streams.open(stream)
-    except Refusal as refusal:
-        answering.close()
-        await _abort(context, refusal.at(stream.audience, stream.method))
-    work: asyncio.Task[Any] = own.run(loop.create_task, answering)
-    try:
-        await asyncio.wait([work, ended], return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            await _stop(work)
-            await asyncio.wait_for(_abort(context, ended.result()), ABORT_TIMEOUT)
-        return work.result()
-    finally:
-        # Also when the client has gone.
-        if not work.done():
-            work.cancel()
-        work.add_done_callback(lambda done: _release(done, verifier, stream))
-
-
-def _release(work: asyncio.Task[Any], verifier: Verifier, stream: OpenStream) -> None:
-    if not work.cancelled():
-        work.exception()  # Nobody else asks for it, where the stream was ended.
-    verifier.streams.release(stream)
-
-
-async def _stop(work: asyncio.Task[Any]) -> None:
-    """Cancels the handler, and gives it a moment to come to its end."""
-    work.cancel()
-    await asyncio.wait([work], timeout=1.0)

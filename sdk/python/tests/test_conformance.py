@@ -72,7 +72,8 @@ def call(handler: Any, context: Any) -> list[Any] | None:
     try:
         if handler.response_streaming:
             return list(handler.stream_stream(iter(()), context))
-        return [handler.unary_unary(b"", context)]
+        # One that waits reads its message itself.
+        return [handler.stream_unary(iter([b""]), context) if handler.request_streaming else handler.unary_unary(b"", context)]
     except AbortedError:
         return None
 

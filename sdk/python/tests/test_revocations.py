@@ -20,6 +20,7 @@ from signet_sdk._revoked import Revoked
 from signet_sdk.testing import ManualClock, TestIssuer
 
 SESSION = "d4addbc8-2829-5a91-ba9c-6575031097fc"
+SUBJECT, CLIENT = "08f672c7-084d-5519-847e-13cf6774354e", "5a3b7ad0-3e5c-5b8e-9c34-2f0d6b1f6f10"
 
 
 def snapshot(is_last: bool = True, resume: bytes = b"", **more: Any) -> events.WatchResponse:
@@ -274,6 +275,26 @@ def test_what_is_too_old_is_dropped() -> None:
     clock.turn(61)
     revoked.hear(HEARTBEAT)
     assert revoked.size() == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"ended_user_sessions": [events.EndedUserSessions(subject=SUBJECT)]},
+        {"ended_clients": [events.EndedClient(client_id=CLIENT)]},
+        {"taken_scopes": [events.TakenScopes(audience="stock", scopes=["stock:write"])]},
+    ],
+)
+def test_what_does_not_say_until_when_revokes_every_token_that_it_names(told: dict[str, Any]) -> None:
+    issuer = TestIssuer()
+    verifier = issuer.verifier("stock")
+    hit = {"sub": SUBJECT, "client_id": CLIENT, "audiences": ["stock"], "scopes": ["stock:write"]}
+    issuer.tell(changes(**told))
+    with pytest.raises(Refusal) as caught:
+        verifier.verify(issuer.token(**hit))  # type: ignore[arg-type]
+    assert caught.value.reason == "TOKEN_REVOKED"
+    verifier.verify(issuer.token(audiences=["stock"], scopes=["stock:read"]))
+    verifier.close()
 
 
 def test_readers_and_the_one_that_is_told_do_not_disturb_each_other() -> None:

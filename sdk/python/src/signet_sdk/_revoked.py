@@ -18,6 +18,7 @@ SWEEP_INTERVAL = 60.0
 """Seconds between two times at which what is too old is dropped."""
 
 _NANOS = 1_000_000_000
+_ALWAYS = 1 << 80
 # What was revoked until when, and when that was told.
 _Ends = dict[str, tuple[int, float]]
 
@@ -91,14 +92,14 @@ class Revoked:
         for session in changes.ended_sessions:
             self._sessions[session.lower()] = now
         for user in changes.ended_user_sessions:
-            _keep_latest(self._users, user.subject.lower(), _nanos(user.time), now)
+            _keep_latest(self._users, user.subject.lower(), _until(user), now)
         for client in changes.ended_clients:
-            _keep_latest(self._clients, client.client_id.lower(), _nanos(client.time), now)
+            _keep_latest(self._clients, client.client_id.lower(), _until(client), now)
         for taken in changes.taken_scopes:
             for scope in taken.scopes:
                 key = (taken.subject.lower(), taken.client_id.lower(), taken.audience, scope)
                 before = self._scopes.get(key)
-                self._scopes[key] = (max(_nanos(taken.time), before[0] if before else 0), now)
+                self._scopes[key] = (max(_until(taken), before[0] if before else 0), now)
 
     def _sweep(self, now: float) -> None:
         kept_since = now - self._keep_for
@@ -112,6 +113,11 @@ class Revoked:
 def _keep_latest(ends: _Ends, key: str, until: int, now: float) -> None:
     before = ends.get(key)
     ends[key] = (max(until, before[0] if before else 0), now)
+
+
+def _until(told: events.EndedUserSessions | events.EndedClient | events.TakenScopes) -> int:
+    """Until when issued tokens are revoked; all of them, if that is not said: refuse too much, and never too little."""
+    return _nanos(told.time) if told.HasField("time") else _ALWAYS
 
 
 def _nanos(time: Timestamp) -> int:

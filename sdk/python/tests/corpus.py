@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,16 @@ def outcome_of_caller(caller: Caller | None) -> dict[str, Any]:
         "amr": list(caller.amr),
         "auth_time": caller.auth_time,
         "acr": caller.acr,
-        "attributes": dict(caller.attributes),
+        "attributes": thawed(caller.attributes),
     }
     return {"code": "OK", "caller": without_unset(told)}
+
+
+def thawed(value: Any) -> Any:
+    """`value` of a caller as JSON has it."""
+    if isinstance(value, Mapping):
+        return {name: thawed(member) for name, member in value.items()}
+    return [thawed(member) for member in value] if isinstance(value, tuple) else value
 
 
 def outcome_of_refusal(refusal: Refusal) -> dict[str, Any]:

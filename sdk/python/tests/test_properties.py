@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -203,3 +204,15 @@ def test_services_of_the_process_and_of_a_file_have_the_same_rules() -> None:
         Policy.from_services("no.such.Service")
     with pytest.raises(PolicyError, match="do not define"):
         Policy.from_services(health_pb2.DESCRIPTOR.package + ".Health")
+
+
+def test_no_handler_changes_what_another_call_sees() -> None:
+    issuer = TestIssuer()
+    verifier = issuer.verifier("stock")
+    token = issuer.token(audiences=["stock"], claims={"attributes": {"teams": ["a", {"b": ["c"]}]}})
+    attributes: Any = verifier.verify(token).attributes
+    for part in (attributes, attributes["teams"], attributes["teams"][1], attributes["teams"][1]["b"]):
+        with pytest.raises(TypeError):
+            part[next(iter(part)) if isinstance(part, Mapping) else 0] = "another"
+    assert verifier.verify(token).attributes == {"teams": ("a", {"b": ("c",)})}
+    verifier.close()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from types import MappingProxyType
 from typing import Any
 
 from .access import CallerKind
@@ -34,7 +33,7 @@ class Caller:
     groups: tuple[str, ...]
     """The groups by which one of these roles comes."""
     attributes: Mapping[str, Any]
-    """Attributes of the user that the operator has declared for tokens."""
+    """Attributes of the user that the operator has declared for tokens, read-only: arrays are tuples, objects are mappings."""
     amr: tuple[str, ...]
     """By which methods the user logged in (RFC 8176)."""
     auth_time: int | None
@@ -71,7 +70,7 @@ def caller_of(claims: Claims, roles: tuple[str, ...] | None = None) -> Caller:
         scopes=claims.scopes,
         roles=(claims.roles or ()) if roles is None else roles,
         groups=claims.groups,
-        attributes=MappingProxyType(claims.attributes),
+        attributes=claims.attributes,
         amr=claims.amr,
         auth_time=claims.auth_time,
         acr=claims.acr,

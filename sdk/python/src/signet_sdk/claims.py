@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ._json import is_integer, is_texts, json_object
@@ -32,7 +34,8 @@ class Claims:
     """`None`: the token does not say."""
     groups: tuple[str, ...]
     roles_omitted: bool
-    attributes: dict[str, Any]
+    attributes: Mapping[str, Any]
+    """Nothing of it can be changed: calls with one token share it."""
 
 
 def read_claims(payload: bytes, issuer: str) -> Claims:
@@ -70,7 +73,7 @@ def read_claims(payload: bytes, issuer: str) -> Claims:
         roles=_texts(told, "roles"),
         groups=_texts(told, "groups") or (),
         roles_omitted=_flag(told, "roles_omitted"),
-        attributes=_object(told, "attributes"),
+        attributes=_frozen(_object(told, "attributes")),
     )
 
 
@@ -128,6 +131,13 @@ def _object(told: dict[str, Any], name: str) -> dict[str, Any]:
     if type(value) is not dict:
         raise _wrong(name)
     return value
+
+
+def _frozen(value: Any) -> Any:
+    """`value` of JSON, with tuples for arrays and read-only mappings for objects."""
+    if type(value) is dict:
+        return MappingProxyType({name: _frozen(member) for name, member in value.items()})
+    return tuple(_frozen(member) for member in value) if type(value) is list else value
 
 
 def _wrong(name: str) -> Exception:

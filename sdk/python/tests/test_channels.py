@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -202,6 +203,32 @@ def test_call_credentials_attach_to_their_targets_alone(server: Server, source: 
                     channel.unary_unary(METHOD)(b"", timeout=5)
                 assert "token-" not in str(caught.value)
     assert server.shown == [(METHOD, ["Bearer token-1"])]
+
+
+def test_call_credentials_attach_to_no_name_that_merely_leads_to_this_machine(server: Server, source: TokenSource) -> None:
+    local = grpc.local_channel_credentials(grpc.LocalConnectionType.LOCAL_TCP)
+    secured = grpc.composite_channel_credentials(local, signet_sdk.call_credentials(source, [f"stock.example:{server.port}"]))
+    # As where DNS answers a loopback address for the name.
+    options = [("grpc.default_authority", f"stock.example:{server.port}")]
+    with grpc.secure_channel(f"127.0.0.1:{server.port}", secured, options) as channel:
+        call: Any = channel.unary_unary(METHOD)
+        with pytest.raises(grpc.RpcError):
+            call(b"", timeout=5)
+    assert server.shown == []
+
+
+async def test_a_proxy_of_this_machine_does_not_pass_for_it(server: Server, source: TokenSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("no_grpc_proxy", raising=False)
+        # On a pool of their own: other channels to the address were opened without the proxy.
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        with any_channel(f"localhost:{server.port}", source, options=own) as channel:
+            assert channel.unary_unary(METHOD)(b"", timeout=5) == b"answer"
+        async with any_aio_channel(f"localhost:{server.port}", source, options=own) as aio_channel:
+            assert await aio_channel.unary_unary(METHOD)(b"", timeout=5) == b"answer"
 
 
 def test_call_credentials_go_with_the_retry(server: Server, source: TokenSource) -> None:

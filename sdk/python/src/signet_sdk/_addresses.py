@@ -46,7 +46,8 @@ def may_attach(targets: Sequence[str], authority: str, *, secure: bool, peer_is_
     """Whether a token that is made for `targets` may go with a call to `authority`."""
     if authority_of(authority) not in {authority_of(target) for target in targets}:
         return False
-    return secure or peer_is_loopback or bool(allow_plaintext)
+    # A name that merely leads to this machine may lead elsewhere the next time.
+    return secure or bool(allow_plaintext) or (is_loopback(authority) and peer_is_loopback)
 
 
 def transport(target: str, credentials: grpc.ChannelCredentials | None, allow_plaintext: str | None) -> grpc.ChannelCredentials | None:
@@ -69,6 +70,14 @@ def transport(target: str, credentials: grpc.ChannelCredentials | None, allow_pl
     return grpc.local_channel_credentials(kind)
 
 
+def direct(credentials: grpc.ChannelCredentials | None, allow_plaintext: str | None) -> list[tuple[str, int]]:
+    """Options of a channel as :func:`transport` secures it: over local credentials it goes by no HTTP proxy.
+
+    A proxy on this machine would pass for the target, and may hand on to anywhere what it gets in plaintext.
+    """
+    return [("grpc.enable_http_proxy", 0)] if credentials is None and allow_plaintext is None else []
+
+
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None, allow_plaintext: str | None) -> grpc.Channel:
     """A channel to Signet itself, which gets secrets.
 
@@ -76,7 +85,7 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None, allow
         PlaintextError: As :func:`transport`.
     """
     secured = transport(target, credentials, allow_plaintext)
-    options = [_LOCAL_POOL, ("grpc.keepalive_time_ms", 60_000)]
+    options = [_LOCAL_POOL, ("grpc.keepalive_time_ms", 60_000), *direct(credentials, allow_plaintext)]
     if secured is None:
         return grpc.insecure_channel(target, options)
     return grpc.secure_channel(target, secured, options)

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ._addresses import transport
+from ._addresses import direct, transport
 from ._retry import check_authority, encoded_status, is_worth_a_retry
 from .hooks import Hooks, tell
 from .refusal import Refusal
@@ -41,9 +41,10 @@ def channel(
     check_authority(target, options)
     secured = transport(target, credentials, allow_plaintext)
     interceptors = aio_interceptors(source, hooks)
+    told = [*options, *direct(credentials, allow_plaintext)]
     if secured is None:
-        return grpc.aio.insecure_channel(target, list(options), interceptors=interceptors)
-    return grpc.aio.secure_channel(target, secured, list(options), interceptors=interceptors)
+        return grpc.aio.insecure_channel(target, told, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, secured, told, interceptors=interceptors)
 
 
 def aio_interceptors(source: TokenSource, hooks: Hooks | None = None) -> list[grpc.aio.ClientInterceptor]:

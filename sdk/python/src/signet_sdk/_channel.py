@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import grpc
 
-from ._addresses import transport
+from ._addresses import direct, transport
 from ._retry import check_authority, encoded_status, is_worth_a_retry
 from .hooks import Hooks, tell
 from .refusal import Refusal
@@ -40,7 +40,8 @@ def channel(
     """
     check_authority(target, options)
     secured = transport(target, credentials, allow_plaintext)
-    opened = grpc.insecure_channel(target, list(options)) if secured is None else grpc.secure_channel(target, secured, list(options))
+    told = [*options, *direct(credentials, allow_plaintext)]
+    opened = grpc.insecure_channel(target, told) if secured is None else grpc.secure_channel(target, secured, told)
     return grpc.intercept_channel(opened, _Attach(source, hooks or Hooks(), attaches=True))
 
 

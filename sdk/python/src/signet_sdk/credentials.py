@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from ._addresses import authority_of
+from ._addresses import authority_of, is_loopback
 from ._retry import WrongTargetError
 from .token_source import TokenSource
 
@@ -28,8 +28,11 @@ class _Plugin(grpc.AuthMetadataPlugin):
 
     def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
         # `https://host:port/package.Service`; the scheme is empty over local credentials.
-        authority = urlsplit(context.service_url.removeprefix(":")).netloc
-        if authority_of(authority) not in self._authorities:
+        url = urlsplit(context.service_url.removeprefix(":"))
+        authority = url.netloc
+        is_plain = url.scheme != "https"
+        # In plaintext, a name that merely leads to this machine may lead elsewhere the next time.
+        if authority_of(authority) not in self._authorities or (is_plain and not is_loopback(authority)):
             callback((), WrongTargetError(authority))
             return
         try:

@@ -234,24 +234,67 @@ def test_the_next_refresh_token_is_stored_before_the_access_token_is_used(signet
     assert signet.requests[0].client.client_id == "app"
 
 
-def test_what_cannot_be_stored_is_not_used_and_the_same_token_is_sent_again(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
-    kept: list[str] = []
+class Keeping:
+    """A store that fails until it is mended, by a refusal of its own that is final."""
 
-    def store(token: str) -> None:
-        if not kept:
-            kept.append("failed")
-            raise OSError("the disk is full: " + token)
-        kept.append(token)
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.tried: list[str] = []
+        self.fails = True
 
+    def __call__(self, token: str) -> None:
+        self.tried.append(token)
+        if self.fails:
+            raise refusal(grpc.StatusCode.PERMISSION_DENIED, "DENIED") from OSError("the disk is full: " + token)
+        self.kept.append(token)
+
+
+def test_an_answer_that_could_not_be_stored_is_stored_first_and_not_asked_for_again(
+    signet: Signet, clock: ManualClock, hooks: Counted
+) -> None:
+    store = Keeping()
     source = source_of(signet, clock, hooks, RefreshToken(None, "refresh-0", store))
-    with pytest.raises(Refusal) as caught:
-        source.token(5)
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert "refresh-" not in str(caught.value)
-    clock.turn(1)
+    for _ in range(3):
+        with pytest.raises(Refusal) as caught:
+            source.token(5)
+        assert (caught.value.code().name, caught.value.reason) == ("UNAVAILABLE", "UNAVAILABLE")
+        assert "refresh-" not in str(caught.value)
+        clock.turn(6)
+    assert len(signet.requests) == 1, "Signet would take a repeat for theft"
+    store.fails = False
+    assert source.token(5) == "token-1"
+    assert (store.tried, store.kept) == (["refresh-1"] * 4, ["refresh-1"])
+    clock.turn(81)
+    assert source.token(5) == "token-1", "its life is counted from when it was asked for"
+    assert hooks.told.acquire(timeout=5)
+    clock.turn(19)
     assert source.token(5) == "token-2"
-    assert [asked.refresh_token.refresh_token for asked in signet.requests] == ["refresh-0", "refresh-0"]
+    assert [asked.refresh_token.refresh_token for asked in signet.requests] == ["refresh-0", "refresh-1"]
     assert not signet.requests[0].HasField("client")
+
+
+def test_an_answer_whose_token_has_expired_meanwhile_is_stored_and_exchanged(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
+    store = Keeping()
+    source = source_of(signet, clock, hooks, RefreshToken(None, "refresh-0", store))
+    with pytest.raises(Refusal):
+        source.token(5)
+    store.fails = False
+    clock.turn(200)
+    assert source.token(5) == "token-2"
+    assert store.kept == ["refresh-1", "refresh-2"]
+    assert [asked.refresh_token.refresh_token for asked in signet.requests] == ["refresh-0", "refresh-1"]
+
+
+def test_a_refresh_grant_is_for_one_source(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
+    grant = RefreshToken(None, "refresh-0", print)
+    with pytest.raises(ValueError, match="audience"):
+        TokenSource([], grant, audience="")
+    source_of(signet, clock, hooks, grant)
+    with pytest.raises(ValueError, match="has a source already"):
+        source_of(signet, clock, hooks, grant)
+    shared = ClientCredentials(Secret("shop", "s"))
+    for _ in range(2):
+        source_of(signet, clock, hooks, shared)
 
 
 async def test_an_asynchronous_store_runs_in_the_loop_of_the_application(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
@@ -332,6 +375,31 @@ def test_the_next_address_answers_where_one_does_not() -> None:
         assert source.token(10) == "from-a-replica"
         source.close()
     finally:
+        server.stop(None).wait()
+
+
+class Away(identity_grpc.IdentityServiceServicer):
+    def __init__(self) -> None:
+        self.assertions: list[str] = []
+
+    def IssueToken(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.assertions.append(request.client.client_assertion)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "it has taken the assertion, and cannot answer")
+
+
+def test_each_address_gets_an_assertion_of_its_own() -> None:
+    server, away = grpc.server(futures.ThreadPoolExecutor(2)), cast("Any", Away)()
+    identity_grpc.add_IdentityServiceServicer_to_server(away, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    proof = SigningKey("shop", ISSUER, ed25519.Ed25519PrivateKey.generate())
+    source = TokenSource([f"127.0.0.1:{port}", f"localhost:{port}"], ClientCredentials(proof), audience="stock")
+    try:
+        with pytest.raises(Refusal):
+            source.token(20)
+        assert len(set(away.assertions)) == 2
+    finally:
+        source.close()
         server.stop(None).wait()
 
 

@@ -43,8 +43,8 @@ class TokenEndpoint:
         self._channels: dict[str, grpc.Channel] = {}
         self._lock = threading.Lock()
 
-    def issue(self, request: identity.IssueTokenRequest) -> identity.IssueTokenResponse:
-        """Exchanges a grant for a token.
+    def issue(self, request: Callable[[], identity.IssueTokenRequest]) -> identity.IssueTokenResponse:
+        """Exchanges a grant for a token. `request` makes what is asked, anew for each address.
 
         Raises:
             grpc.RpcError: The refusal of an address that answered, or what was wrong with the last one.
@@ -52,7 +52,7 @@ class TokenEndpoint:
         failure: grpc.RpcError | None = None
         for address in list(self._addresses):
             try:
-                return identity_grpc.IdentityServiceStub(self._channel(address)).IssueToken(request, timeout=TIMEOUT)
+                return identity_grpc.IdentityServiceStub(self._channel(address)).IssueToken(request(), timeout=TIMEOUT)
             except grpc.RpcError as error:  # noqa: PERF203 - each address has its own
                 refusal = refusal_of(error)
                 if refusal is not None and refusal.code() is not grpc.StatusCode.UNAVAILABLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -120,15 +121,20 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """Tokens of a user, of a login that goes on. Two processes never share one."""
+    """Tokens of a user, of a login that goes on. It is for one source: neither two of them nor two processes share one."""
 
     proof: ClientProof | None
     """The client that the user logged in with; `None`: Signet's built-in one."""
     refresh_token: str = field(repr=False)
     """The newest refresh token."""
     store: Store = field(repr=False)
-    """Gets the next refresh token, before its access token is used. If it raises, the token is not used, and the next attempt sends the
-    same refresh token again."""
+    """Gets the next refresh token, before its access token is used. If it raises, the token is not used, calls are `UNAVAILABLE`, and the
+    next attempt stores the same one first."""
+    _unused: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+
+    def take(self) -> bool:
+        """Takes the grant for a source; false, if another one has it."""
+        return self._unused.acquire(blocking=False)
 
 
 Grant = ClientCredentials | RefreshToken

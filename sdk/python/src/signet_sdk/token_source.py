@@ -75,7 +75,8 @@ class TokenSource:
 
         Raises:
             PlaintextError: A secret would go somewhere else in plaintext.
-            ValueError: No address or audience; or an asynchronous `store` outside of a running event loop.
+            ValueError: No address or audience; an asynchronous `store` outside of a running event loop; or a refresh grant that another
+                source has.
         """
         if not audience or (issue is None and not addresses):
             raise ValueError("a token source needs an audience and an address of Signet")
@@ -83,9 +84,10 @@ class TokenSource:
         self._scope = " ".join(scopes)
         self._grant = grant
         self._endpoint = None if issue else TokenEndpoint(addresses, channel_credentials, allow_plaintext)
-        self._issue = issue or cast("TokenEndpoint", self._endpoint).issue
+        self._exchange = self._endpoint.issue if self._endpoint else _once(cast("Issue", issue))
         self._clock, self._random, self._hooks = clock or SystemClock(), random, hooks or Hooks()
         self._refresh_token = grant.refresh_token if isinstance(grant, RefreshToken) else ""
+        self._unstored: tuple[identity.IssueTokenResponse, float] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         if isinstance(grant, RefreshToken) and inspect.iscoroutinefunction(grant.store):
             try:
@@ -99,6 +101,8 @@ class TokenSource:
         self._failures = 0
         self._retry_at = float("-inf")
         self._is_replacing = False
+        if isinstance(grant, RefreshToken) and not grant.take():
+            raise ValueError("this refresh grant has a source already: it renews the refresh token, and no other may use it")
 
     def token(self, timeout: float | None = None) -> str:
         """A live token, for a thread that may wait up to `timeout` seconds for it.
@@ -182,6 +186,30 @@ class TokenSource:
         tell(self._hooks.token_renewed, True)
 
     def _ask(self, asked: float) -> _Token:
+        # An answer that could not be stored is not asked for again: Signet takes a repeat of the old refresh token for theft.
+        pending = self._unstored
+        answer, asked = pending or (self._exchange(self._request), asked)
+        if isinstance(self._grant, RefreshToken) and answer.refresh_token:
+            self._unstored = (answer, asked)
+            self._store(self._grant, answer.refresh_token)
+            self._refresh_token, self._unstored = answer.refresh_token, None
+        lifetime = float(answer.expires_in)
+        now = self._clock.monotonic()
+        if pending is not None and now >= asked + lifetime:
+            return self._ask(now)
+        if not answer.access_token or now >= asked + lifetime:
+            # An exchange that is repeated or stored late: its refresh token is good, and the next exchange gives a fresh token.
+            raise unavailable("the token had expired when it came")
+        return _Token(
+            value=answer.access_token,
+            got_at=now,
+            expires_at=asked + lifetime,
+            renew_at=asked + renew_after(lifetime, self._random()),
+            is_replacement=self._is_replacing,
+        )
+
+    def _request(self) -> identity.IssueTokenRequest:
+        """What to ask: anew for each address, since a client assertion is used once."""
         request = identity.IssueTokenRequest(scope=self._scope, audiences=[self.audience])
         if isinstance(self._grant, RefreshToken):
             request.refresh_token.refresh_token = self._refresh_token
@@ -189,32 +217,26 @@ class TokenSource:
             request.client_credentials.SetInParent()
         if self._grant.proof is not None:
             request.client.CopyFrom(self._grant.proof.authentication(self._clock.now()))
-        answer = self._issue(request)
-        if isinstance(self._grant, RefreshToken) and answer.refresh_token:
-            self._store(self._grant, answer.refresh_token)
-            self._refresh_token = answer.refresh_token
-        lifetime = float(answer.expires_in)
-        if not answer.access_token or lifetime <= 0:
-            # An exchange that is repeated late: its refresh token is good, and the next exchange gives a fresh token.
-            raise unavailable("the token had expired when it came")
-        return _Token(
-            value=answer.access_token,
-            got_at=self._clock.monotonic(),
-            expires_at=asked + lifetime,
-            renew_at=asked + renew_after(lifetime, self._random()),
-            is_replacement=self._is_replacing,
-        )
+        return request
 
     def _store(self, grant: RefreshToken, token: str) -> None:
-        if self._loop is None:
-            cast("Callable[[str], None]", grant.store)(token)
-            return
-        store = cast("Callable[[str], Awaitable[None]]", grant.store)
+        try:
+            if self._loop is None:
+                cast("Callable[[str], None]", grant.store)(token)
+                return
+            store = cast("Callable[[str], Awaitable[None]]", grant.store)
 
-        async def stored() -> None:
-            await store(token)
+            async def stored() -> None:
+                await store(token)
 
-        asyncio.run_coroutine_threadsafe(stored(), self._loop).result(STORE_TIMEOUT)
+            storing = asyncio.run_coroutine_threadsafe(stored(), self._loop)
+            try:
+                storing.result(STORE_TIMEOUT)
+            finally:
+                storing.cancel()
+        except Exception as error:
+            # Whatever it raises, which may be a refusal of somebody else's: it is the store that is away.
+            raise unavailable("the next refresh token could not be stored") from error
 
     def _failed(self, refusal: Refusal, renewal: Future[str]) -> None:
         with self._lock:
@@ -236,6 +258,10 @@ class TokenSource:
 def renew_after(lifetime: float, random: float) -> float:
     """After how many seconds a token is renewed that lives for `lifetime`: `random` is a number of [0, 1)."""
     return lifetime * (0.75 + 0.1 * random)
+
+
+def _once(issue: Issue) -> Callable[[Callable[[], identity.IssueTokenRequest]], identity.IssueTokenResponse]:
+    return lambda request: issue(request())
 
 
 def _too_late() -> Refusal:

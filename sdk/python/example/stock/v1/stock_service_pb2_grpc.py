@@ -94,7 +94,8 @@ class StockServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RestockItem(self, request, context):
-        """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`, `--add-token-claim roles`).
+        """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`,
+        `--add-token-claim roles`).
 
         Errors: NOT_FOUND, if there is no such item; OUT_OF_RANGE, if it would be more than a million.
         """

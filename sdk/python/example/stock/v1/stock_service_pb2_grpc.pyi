@@ -49,7 +49,8 @@ class StockServiceStub:
     Errors: NOT_FOUND, if there is no such item; FAILED_PRECONDITION, if there is none left.
     """
     RestockItem: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.RestockItemRequest, _stock_service_pb2.RestockItemResponse]
-    """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`, `--add-token-claim roles`).
+    """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`,
+    `--add-token-claim roles`).
 
     Errors: NOT_FOUND, if there is no such item; OUT_OF_RANGE, if it would be more than a million.
     """
@@ -81,7 +82,8 @@ class StockServiceAsyncStub(StockServiceStub):
     Errors: NOT_FOUND, if there is no such item; FAILED_PRECONDITION, if there is none left.
     """
     RestockItem: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.RestockItemRequest, _stock_service_pb2.RestockItemResponse]  # type: ignore[assignment]
-    """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`, `--add-token-claim roles`).
+    """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`,
+    `--add-token-claim roles`).
 
     Errors: NOT_FOUND, if there is no such item; OUT_OF_RANGE, if it would be more than a million.
     """
@@ -134,7 +136,8 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stock_service_pb2.RestockItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_service_pb2.RestockItemResponse, _abc.Awaitable[_stock_service_pb2.RestockItemResponse]]:
-        """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`, `--add-token-claim roles`).
+        """Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`,
+        `--add-token-claim roles`).
 
         Errors: NOT_FOUND, if there is no such item; OUT_OF_RANGE, if it would be more than a million.
         """

@@ -154,9 +154,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     on: use the access token that you have until it expires. `google.rpc.RetryInfo` says when to try again, with the same refresh token.
     """
     ERROR_REASON_INSUFFICIENT_ROLE: _ErrorReason.ValueType  # 35
-    """PERMISSION_DENIED. Sent by a sidecar that asked the server (Envoy's ext_authz): the token is good, and whom it stands for lacks the
-    role that the route or the service's policy requires. `ErrorInfo.metadata` names it: `required_role`; where one of several will do,
-    the first of them, separated by spaces. Another token will not help.
+    """PERMISSION_DENIED. Sent by a sidecar that asked the server (Envoy's ext_authz), or by a service that verifies tokens by itself: the
+    token is good, and whom it stands for lacks the role that the route or the service's policy requires. `ErrorInfo.metadata` names it:
+    `required_role`; where one of several will do, the first of them, separated by spaces. Another token will not help.
     """
     ERROR_REASON_GRANT_NOT_HELD: _ErrorReason.ValueType  # 36
     """PERMISSION_DENIED. The change would give somebody scopes that administer the service, by a role, a binding, a group or a client, and
@@ -279,6 +279,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_POLICY_WIDENS: _ErrorReason.ValueType  # 75
     """PERMISSION_DENIED. Calls would pass that are refused now. The message lists them. Somebody with the scope `signet.policies.widen`,
     which `ErrorInfo.metadata` names (`required_scope`), asks for it with `allow_widening`.
+    """
+    ERROR_REASON_ROLES_NOT_IN_TOKEN: _ErrorReason.ValueType  # 76
+    """PERMISSION_DENIED. A role is needed, and the token does not say which its holder has, so that a service that verifies tokens by itself
+    cannot know: the claim `roles` is left out for a client that does not have it told, for several audiences, and for a holder who has no
+    role. `ErrorInfo.metadata` names the roles of which one is needed: `required_role`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -425,9 +430,9 @@ ERROR_REASON_TOO_MANY_REFRESHES: ErrorReason.ValueType  # 34
 on: use the access token that you have until it expires. `google.rpc.RetryInfo` says when to try again, with the same refresh token.
 """
 ERROR_REASON_INSUFFICIENT_ROLE: ErrorReason.ValueType  # 35
-"""PERMISSION_DENIED. Sent by a sidecar that asked the server (Envoy's ext_authz): the token is good, and whom it stands for lacks the
-role that the route or the service's policy requires. `ErrorInfo.metadata` names it: `required_role`; where one of several will do,
-the first of them, separated by spaces. Another token will not help.
+"""PERMISSION_DENIED. Sent by a sidecar that asked the server (Envoy's ext_authz), or by a service that verifies tokens by itself: the
+token is good, and whom it stands for lacks the role that the route or the service's policy requires. `ErrorInfo.metadata` names it:
+`required_role`; where one of several will do, the first of them, separated by spaces. Another token will not help.
 """
 ERROR_REASON_GRANT_NOT_HELD: ErrorReason.ValueType  # 36
 """PERMISSION_DENIED. The change would give somebody scopes that administer the service, by a role, a binding, a group or a client, and
@@ -550,6 +555,11 @@ name is not used again. Push this one under a name of its own.
 ERROR_REASON_POLICY_WIDENS: ErrorReason.ValueType  # 75
 """PERMISSION_DENIED. Calls would pass that are refused now. The message lists them. Somebody with the scope `signet.policies.widen`,
 which `ErrorInfo.metadata` names (`required_scope`), asks for it with `allow_widening`.
+"""
+ERROR_REASON_ROLES_NOT_IN_TOKEN: ErrorReason.ValueType  # 76
+"""PERMISSION_DENIED. A role is needed, and the token does not say which its holder has, so that a service that verifies tokens by itself
+cannot know: the claim `roles` is left out for a client that does not have it told, for several audiences, and for a holder who has no
+role. `ErrorInfo.metadata` names the roles of which one is needed: `required_role`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -1,5 +1,6 @@
 """HTTP: the middleware, and the dependency of FastAPI."""
 
+import asyncio
 from typing import Annotated, Any
 
 import httpx
@@ -119,3 +120,70 @@ async def test_a_socket_of_the_web_is_closed_before_it_is_open() -> None:
     protect = asgi.Protect(app, verifier=TestIssuer().verifier("stock"), default=Rule())
     await protect({"type": "websocket", "path": "/", "headers": []}, receive, send)
     assert sent == [{"type": "websocket.close", "code": 1008, "reason": "TOKEN_MISSING"}]
+
+
+ALIASES = ["/write/", "//write", "/./write", "/items/../write", "/Write", "/write//", "\\write"]
+
+
+@pytest.mark.parametrize("path", ALIASES)
+async def test_no_other_spelling_of_a_path_passes_its_rule_by(path: str) -> None:
+    reached: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+
+    issuer = TestIssuer()
+    verifier = issuer.verifier("stock")
+    headers = [(b"authorization", f"Bearer {issuer.token(audiences=['stock'])}".encode())]
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    protect = asgi.Protect(app, verifier=verifier, rules={"/write": WRITE, "/items": Rule()}, default=Rule())
+    await protect({"type": "http", "method": "GET", "path": path, "headers": headers}, receive, send)
+    assert (reached, sent[0]["status"]) == ([], 403)
+    await protect({"type": "http", "method": "GET", "path": path + "/below", "headers": headers}, receive, send)
+    assert reached == [path + "/below"]
+    twice = asgi.Protect(app, verifier=verifier, rules={"/write": Rule(), "/write/": WRITE}, default=Rule())
+    sent.clear()
+    await twice({"type": "http", "method": "GET", "path": "//write", "headers": headers}, receive, send)
+    assert sent[0]["status"] == 403, "of two rules that are alike neither is taken"
+    verifier.close()
+
+
+@pytest.mark.parametrize("how", ["TOKEN_REVOKED", "TOKEN_EXPIRED"])
+async def test_a_socket_of_the_web_ends_with_its_token(how: str) -> None:
+    issuer, session = TestIssuer(), "d4addbc8-2829-5a91-ba9c-6575031097fc"
+    verifier = issuer.verifier("stock")
+    told: asyncio.Queue[Any] = asyncio.Queue()
+    sent: list[Any] = []
+    seen: list[Any] = []
+    opened = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        seen.append(current_caller().session_id)
+        opened.set()
+        while True:
+            seen.append((await receive())["type"])
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {issuer.token(audiences=['stock'], session_id=session)}".encode())]
+    protect = asgi.Protect(app, verifier=verifier, default=Rule())
+    serving = asyncio.ensure_future(protect({"type": "websocket", "path": "/", "headers": headers}, told.get, send))
+    await asyncio.wait_for(opened.wait(), 10)
+    if how == "TOKEN_REVOKED":
+        issuer.revoke_session(session)
+    else:
+        issuer.clock.turn(930)
+    await asyncio.wait_for(serving, 10)
+    assert sent == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 1008, "reason": how}]
+    assert seen == [session]
+    assert verifier.streams._held == 0
+    verifier.close()

@@ -12,34 +12,33 @@ Tokens come as `authorization: Bearer`, in the header alone: one in the query en
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import grpc
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from ._web_socket import App, Receive, Scope, Send, closing, serve
 from .access import Access, Rule
 from .caller import CALLER, Caller
 from .refusal import Refusal, denied
-from .verifier import Verifier
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .verifier import Admission, Verifier
 
 _STATUS = {grpc.StatusCode.UNAUTHENTICATED: 401, grpc.StatusCode.PERMISSION_DENIED: 403}
-_POLICY_VIOLATION = 1008
-"""With what a WebSocket is closed that may not be opened (RFC 6455 section 7.4.1)."""
 
 
 class Protect:
     """An ASGI middleware that asks each request for a token: `app.add_middleware(Protect, verifier=verifier, rules={...})`.
 
-    `rules` are by path; what they do not name is held to `default`, which without being given lets nobody in. `public_paths` are open, and
-    `signet_sdk.current_caller()` says in all others who calls. Paths are compared whole, as the server hands them on.
+    `rules` are by path, whole; what they do not name is held to `default`, which without being given lets nobody in. `public_paths` are
+    open, letter for letter, and `signet_sdk.current_caller()` says in all others who calls.
+
+    A path that differs from that of a rule by slashes, dots or case alone is held to this rule, since a framework may take the two for the
+    same. What lies below a path is another path. A `default` is for all that nobody has thought of: let it ask for the most, or give none.
+
+    A WebSocket ends with its token, as a stream of gRPC does: it is closed by 1008, with the reason, and its application is cancelled. An
+    answer of HTTP that goes on, such as server-sent events, does not: end it by `current_caller().expires_at`.
     """
 
     def __init__(
@@ -53,26 +52,47 @@ class Protect:
     ) -> None:
         self._app, self._verifier = app, verifier
         self._rules, self._default, self._public = dict(rules or {}), default, frozenset(public_paths)
+        self._alike: dict[str, Rule | None] = {}
+        for path, rule in self._rules.items():
+            # Of two that are alike, nobody can say which one is meant.
+            alike = _canonical(path)
+            self._alike[alike] = rule if self._alike.get(alike, rule) == rule else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers it with its refusal."""
         if scope["type"] not in ("http", "websocket") or scope["path"] in self._public:
             await self._app(scope, receive, send)
             return
-        rule = self._rules.get(scope["path"], self._default)
         try:
-            caller = await _caller(self._verifier, rule, HTTPConnection(scope))
+            admission = await _admission(self._verifier, self._rule(scope["path"]), HTTPConnection(scope))
+            if scope["type"] == "websocket":
+                await serve(self._app, scope, receive, send, self._verifier, admission)
+                return
         except Refusal as refusal:
             if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": refusal.reason})
+                await send(closing(refusal))
             else:
                 await answer(refusal)(scope, receive, send)
             return
-        token = CALLER.set(caller)
+        token = CALLER.set(admission.caller)
         try:
             await self._app(scope, receive, send)
         finally:
             CALLER.reset(token)
+
+    def _rule(self, path: str) -> Rule | None:
+        return self._rules[path] if path in self._rules else self._alike.get(_canonical(path), self._default)
+
+
+def _canonical(path: str) -> str:
+    """The same for all paths that a framework or a file system may take for one."""
+    parts: list[str] = []
+    for part in path.replace("\\", "/").casefold().split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
 
 
 def requires(verifier: Verifier, rule: Rule | None = None) -> Callable[[Request], Awaitable[Caller]]:
@@ -83,7 +103,7 @@ def requires(verifier: Verifier, rule: Rule | None = None) -> Callable[[Request]
     held_to = rule or Rule()
 
     async def caller(request: Request) -> Caller:
-        return await _caller(verifier, held_to, request)
+        return (await _admission(verifier, held_to, request)).caller
 
     return caller
 
@@ -128,9 +148,8 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and not set(text) & set('"\\')
 
 
-async def _caller(verifier: Verifier, rule: Rule | None, connection: HTTPConnection) -> Caller:
+async def _admission(verifier: Verifier, rule: Rule | None, connection: HTTPConnection) -> Admission:
     if rule is None:
         raise denied("ACCESS_UNDECLARED", "nobody may call: no rule is given for this path")
     values: list[str | bytes] = list(connection.headers.getlist("authorization"))
-    admitting = verifier.admit(Access("authenticated", rule), "", values)
-    return (await verifier.drive_async(admitting)).caller
+    return await verifier.drive_async(verifier.admit(Access("authenticated", rule), "", values))

@@ -1,11 +1,12 @@
 """Measures what the guard costs: `python scripts/bench.py [--rounds N] [--json]`.
 
-Pairs, each in turns, so that a machine that is busy meanwhile slows both. Times are CPU, in microseconds.
+Pairs, each in turns and in alternating order, so that a machine that is busy meanwhile slows both. Times are CPU (user and system), in
+microseconds; a ratio is that of one round, and its median, least and most are told.
 
-- A call of a server whose guard has seen the token before, beside the same server without a guard (at most 1.3 times), for threads and
-  asyncio: CPU of the server, which is a process of its own.
-- A token that is new, verified by the SDK, beside PyJWT's `decode` with the same checks (at most 1.3 times).
-- The bare check of the signature, for comparison.
+- call_us: a call of a server with threads without the guard, and with it and a token that it has seen before (at most 1.3 times): CPU of
+  the server, which is a process of its own, over a loopback connection. aio_call_us: the same in asyncio.
+- token_us: a token that is new, verified by the SDK, beside PyJWT's `decode` with the same checks (at most 1.3 times), and the bare check
+  of the signature. One thread.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Handler(grpc.GenericRpcHandler):
         return self._handler
 
 
-def cpu(calls: Callable[[], None]) -> float:
+def cpu(calls: Callable[[], object]) -> float:
     """The CPU that `calls` takes, in microseconds."""
     began = time.process_time()
     calls()
@@ -128,83 +129,92 @@ class Served:
         self._process.communicate()
 
 
-def median(of: list[float], per: int) -> float:
-    """The median of rounds, for each of what a round does."""
-    return statistics.median(of) / per
+def spread(ratios: list[float]) -> dict[str, float]:
+    """The median, the least and the most of the rounds."""
+    return {"median": round(statistics.median(ratios), 3), "min": round(min(ratios), 3), "max": round(max(ratios), 3)}
 
 
-def of_calls(kind: str, rounds: int) -> tuple[float, float]:
-    """A server without the guard, and with it."""
+def in_turns(rounds: int, measured: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """What each of `measured` took in each round; every other round begins with the last of them."""
+    took: dict[str, list[float]] = {name: [] for name in measured}
+    for at in range(rounds):
+        for name in list(measured)[:: -1 if at % 2 else 1]:
+            took[name].append(measured[name]())
+    return took
+
+
+def of_calls(kind: str, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """A server without the guard, and with it: microseconds a call, and the ratio."""
     bare, guarded = Served(kind, "bare"), Served(kind, "guarded")
     for served in (bare, guarded):
         served.round()
-    told = [(bare.round(), guarded.round()) for _ in range(rounds)]
+    took = in_turns(rounds, {"unguarded": bare.round, "seen": guarded.round})
     bare.close()
     guarded.close()
-    return median([one for one, _ in told], CALLS), median([one for _, one in told], CALLS)
+    ratios = [seen / without for without, seen in zip(took["unguarded"], took["seen"], strict=True)]
+    return {name: round(statistics.median(of) / CALLS, 2) for name, of in took.items()}, spread(ratios)
 
 
-def of_tokens(issuer: TestIssuer, rounds: int) -> tuple[float, float, float]:
-    """A new token: the signature alone, PyJWT with the same checks, and the SDK."""
+def of_tokens(issuer: TestIssuer, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """A new token by the SDK, by PyJWT with the same checks, and its signature alone: microseconds a token, and a ratio."""
     public = next(iter(issuer._keys.values())).public_key()
     options: Any = {"require": ["exp", "iat", "sub", "aud", "iss", "jti", "client_id", "scope"]}
-    took: tuple[list[float], list[float], list[float]] = ([], [], [])
-    for _ in range(rounds):
-        tokens = [issuer.token(audiences=["stock"], scopes=["stock:read"]) for _ in range(TOKENS)]
-        verifier = issuer.verifier("stock")
-        key = next(iter(verifier._keys.keys().values()))
-        parts = [(token.rpartition(".")[0].encode(), jwt.utils.base64url_decode(token.rpartition(".")[2])) for token in tokens]
+    verifier = issuer.verifier("stock", cache_size=1)
+    kid, key = next(iter(verifier._keys.keys().items()))
+    library_keys = {kid: public}
 
-        def signatures(key: Any = key, parts: Any = parts) -> None:
-            for message, signature in parts:
-                assert key.verifies(message, signature)
+    def new() -> list[str]:
+        return [issuer.token(audiences=["stock"], scopes=["stock:read"]) for _ in range(TOKENS)]
 
-        def decode(tokens: list[str] = tokens) -> None:
+    def sdk() -> float:
+        tokens = new()
+        return cpu(lambda: [verifier.verify(token) for token in tokens])
+
+    def library() -> float:
+        tokens = new()
+
+        def decode() -> None:
             for token in tokens:
-                assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
-                jwt.decode(token, public, ["ES256"], options, issuer=issuer.issuer, audience="stock", leeway=5)
+                header = jwt.get_unverified_header(token)
+                assert header["typ"] == "at+jwt"
+                jwt.decode(token, library_keys[header["kid"]], ["ES256"], options, issuer=issuer.issuer, audience="stock", leeway=5)
 
-        def verify(tokens: list[str] = tokens, verifier: Any = verifier) -> None:
-            for token in tokens:
-                verifier.verify(token)
+        return cpu(decode)
 
-        rounds_of: tuple[Any, ...] = (signatures, decode, verify)
-        for kept, what in zip(took, rounds_of, strict=True):
-            kept.append(cpu(what))
-        verifier.close()
-    return median(took[0], TOKENS), median(took[1], TOKENS), median(took[2], TOKENS)
+    def signature() -> float:
+        parts = [(token.rpartition(".")[0].encode(), jwt.utils.base64url_decode(token.rpartition(".")[2])) for token in new()]
+
+        def check() -> None:
+            for message, signed in parts:
+                assert key.verifies(message, signed)
+
+        return cpu(check)
+
+    took = in_turns(rounds, {"new": sdk, "library": library, "signature": signature})
+    verifier.close()
+    ratios = [new / library for new, library in zip(took["new"], took["library"], strict=True)]
+    return {name: round(statistics.median(of) / TOKENS, 2) for name, of in took.items()}, spread(ratios)
 
 
 def main() -> None:
     """Measures, and prints a table or one object of JSON."""
     parser = argparse.ArgumentParser(description="Measures what the guard costs.")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", action="store_true", help="one object, for programs")
     parser.add_argument("--serve", nargs=2, metavar=("KIND", "GUARD"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
         serve(asked.serve[0], asked.serve[1] == "guarded")
         return
-    bare, guarded = of_calls("threads", asked.rounds)
-    aio_bare, aio_guarded = of_calls("aio", asked.rounds)
-    signature, library, sdk = of_tokens(TestIssuer(), asked.rounds)
-    told = {
-        "call_bare_us": bare,
-        "call_cached_us": guarded,
-        "call_ratio": guarded / bare,
-        "aio_call_bare_us": aio_bare,
-        "aio_call_cached_us": aio_guarded,
-        "aio_call_ratio": aio_guarded / aio_bare,
-        "new_token_signature_us": signature,
-        "new_token_library_us": library,
-        "new_token_us": sdk,
-        "new_token_ratio": sdk / library,
-    }
+    told: dict[str, Any] = {"language": "python", "rounds": asked.rounds}
+    told["call_us"], told["ratio_seen"] = of_calls("threads", asked.rounds)
+    told["token_us"], told["ratio_new"] = of_tokens(TestIssuer(), asked.rounds)
+    told["aio_call_us"], told["aio_ratio_seen"] = of_calls("aio", asked.rounds)
     if asked.json:
-        print(json.dumps({name: round(value, 3) for name, value in told.items()}))
+        print(json.dumps(told))
         return
     for name, value in told.items():
-        print(f"{name:24} {value:10.2f}")
+        print(f"{name:16} {value}")
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ async def test_a_stream_of_asyncio_whose_token_has_ended_is_called_with_another_
     async with any_aio_channel(f"127.0.0.1:{server.port}", source) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             [message async for message in channel.stream_stream("/a.B/Stream")(iter([b""]), timeout=5)]
-        for _ in range(1_000):
+        for _ in range(10_000):
             if source.token() == "token-2":
                 return
             await asyncio.sleep(0.001)

@@ -46,10 +46,12 @@ final class Addresses {
      * a name may lead elsewhere.
      */
     static boolean isLoopback(CallCredentials.RequestInfo call) {
-        return isLoopback(call.getAuthority()) && isLoopback(call.getTransportAttrs().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR));
+        return isLoopback(call.getAuthority()) && isPeerLoopback(call);
     }
 
-    private static boolean isLoopback(SocketAddress peer) {
+    /** Whether the connection goes to an address of this machine. */
+    static boolean isPeerLoopback(CallCredentials.RequestInfo call) {
+        SocketAddress peer = call.getTransportAttrs().get(Grpc.TRANSPORT_ATTR_REMOTE_ADDR);
         return peer instanceof InetSocketAddress address && address.getAddress() != null && address.getAddress().isLoopbackAddress();
     }
 }

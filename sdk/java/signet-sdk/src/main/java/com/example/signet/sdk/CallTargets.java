@@ -17,12 +17,15 @@ record CallTargets(Set<String> authorities, boolean allowsPlaintext) {
         return new CallTargets(authorities(targets), true);
     }
 
-    /** Why no token may go to {@code authority} over such a connection; null if one may. */
-    String problem(String authority, boolean isSecure, boolean isLoopback) {
+    /**
+     * Why no token may go to {@code authority} over such a connection; null if one may. Over plaintext both name and peer are loopback ones:
+     * a proxy on this machine is a loopback peer, too, and so is what an attacker's name leads to.
+     */
+    String problem(String authority, boolean isSecure, boolean isPeerLoopback) {
         if (!authorities.contains(Addresses.authority(authority))) {
             return "tokens of this source are not for " + authority;
         }
-        boolean mayGo = isSecure || isLoopback || allowsPlaintext;
+        boolean mayGo = isSecure || allowsPlaintext || (isPeerLoopback && Addresses.isLoopback(authority));
         return mayGo ? null : "tokens go over plaintext only to loopback addresses, or where the code allows it with a reason";
     }
 

@@ -28,7 +28,7 @@ final class TokenCredentials extends CallCredentials {
 
     @Override
     public void applyRequestMetadata(RequestInfo call, Executor executor, MetadataApplier applier) {
-        String problem = targets.problem(call.getAuthority(), Addresses.isSecure(call), Addresses.isLoopback(call));
+        String problem = targets.problem(call.getAuthority(), Addresses.isSecure(call), Addresses.isPeerLoopback(call));
         if (problem != null) {
             applier.fail(Status.UNAUTHENTICATED.withDescription(problem));
             return;

@@ -10,6 +10,7 @@ import io.grpc.Status;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 
 /**
  * Guards the methods of a gRPC server: lets in who keeps the rule that the proto declares, and ends open streams when their token no longer
@@ -57,7 +58,13 @@ public final class GuardInterceptor implements ServerInterceptor {
         CompletableFuture<Verifier.Admitted> admitted = verifier.admit(authorization(headers), access.rule(), path);
         GuardedStart<Q, A> start = new GuardedStart<>(verifier, access.rule(), path, call, headers, next, Context.current());
         if (admitted.isDone()) {
-            return admitted.handle((who, failure) -> failure == null ? start.start(who) : refuse(call, Verifier.refusal(failure))).join();
+            Verifier.Admitted who;
+            try {
+                who = admitted.join();
+            } catch (CompletionException refused) {
+                return refuse(call, Verifier.refusal(refused));
+            }
+            return start.start(who);
         }
         LateListener<Q> late = new LateListener<>();
         admitted.whenCompleteAsync((who, failure) -> late.arrive(

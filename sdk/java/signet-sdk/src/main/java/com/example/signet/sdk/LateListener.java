@@ -24,11 +24,15 @@ final class LateListener<Q> extends ServerCall.Listener<Q> {
 
     /**
      * Begins the handler, unless the call was cancelled meanwhile. Once, on a thread that may block. A handler that fails ends the call as
-     * grpc-java does it: with UNKNOWN, and nothing of what has failed.
+     * grpc-java does it: with UNKNOWN, and nothing of what has failed. It is told of that end still.
      */
     void arrive(ServerCall<?, ?> call, Supplier<ServerCall.Listener<Q>> start) {
+        ServerCall.Listener<Q> begun = new ServerCall.Listener<>() {};
         try {
-            begin(start);
+            if (mayBegin()) {
+                begun = start.get();
+            }
+            deliver(begun);
         } catch (RuntimeException failure) {
             LOG.log(System.Logger.Level.ERROR, "a handler has failed", failure);
             try {
@@ -36,16 +40,15 @@ final class LateListener<Q> extends ServerCall.Listener<Q> {
             } catch (IllegalStateException closedAlready) {
                 // It had answered before.
             }
+            deliver(new Failed<>(begun));
         }
     }
 
-    private void begin(Supplier<ServerCall.Listener<Q>> start) {
-        synchronized (this) {
-            if (isCancelled) {
-                return;
-            }
-        }
-        ServerCall.Listener<Q> begun = start.get();
+    private synchronized boolean mayBegin() {
+        return !isCancelled;
+    }
+
+    private void deliver(ServerCall.Listener<Q> begun) {
         while (true) {
             List<Consumer<ServerCall.Listener<Q>>> events;
             synchronized (this) {
@@ -93,6 +96,25 @@ final class LateListener<Q> extends ServerCall.Listener<Q> {
             isReadyPending = true;
         }
         tell(ServerCall.Listener::onReady);
+    }
+
+    /** Tells a handler that has failed of its end alone. */
+    private static final class Failed<Q> extends ServerCall.Listener<Q> {
+        private final ServerCall.Listener<Q> handler;
+
+        Failed(ServerCall.Listener<Q> handler) {
+            this.handler = handler;
+        }
+
+        @Override
+        public void onCancel() {
+            handler.onCancel();
+        }
+
+        @Override
+        public void onComplete() {
+            handler.onComplete();
+        }
     }
 
     private void tell(Consumer<ServerCall.Listener<Q>> event) {

@@ -1,7 +1,7 @@
 package com.example.signet.sdk;
 
 import java.util.concurrent.Executor;
-import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -9,14 +9,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /** The threads of the SDK: daemons, so that none keeps a program from ending. */
 final class Threads {
-    /** How many calls go on at once after they have waited for keys: their handlers may block here. */
-    private static final int RESUMING = 8;
-
     /**
-     * Runs what must not run on the thread that was waited for. What waits here is bounded by whoever hands it over: at most
-     * {@link IssuerKeys#MAX_WAITING} calls for each verifier.
+     * Runs what must not run on the thread that was waited for. Handlers may block here for as long as they like, so each has a thread of
+     * its own, as on the executor of grpc-java: of a bounded number a few slow ones would keep all others from going on. How many come at
+     * once is bounded by whoever hands them over: at most {@link IssuerKeys#MAX_WAITING} calls for each verifier.
      */
-    static final Executor RESUME = pool();
+    static final Executor RESUME =
+            new ThreadPoolExecutor(0, Integer.MAX_VALUE, 30, TimeUnit.SECONDS, new SynchronousQueue<>(), daemons("signet"));
 
     private Threads() {}
 
@@ -27,12 +26,5 @@ final class Threads {
             thread.setDaemon(true);
             return thread;
         };
-    }
-
-    private static Executor pool() {
-        ThreadPoolExecutor pool = new ThreadPoolExecutor(
-                RESUMING, RESUMING, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), daemons("signet"));
-        pool.allowCoreThreadTimeOut(true);
-        return pool;
     }
 }

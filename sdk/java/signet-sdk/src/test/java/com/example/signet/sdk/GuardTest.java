@@ -156,6 +156,45 @@ class GuardTest {
     }
 
     @Test
+    void aStreamWhoseHandlerFailsAfterTheWaitLeavesNothing() throws Exception {
+        onStream = stream -> stream.setOnReadyHandler(() -> {
+            throw new IllegalStateException("a defect");
+        });
+        time.advance(Duration.ofSeconds(5));
+        tokens.rotate(true);
+        StreamProbe probe = new StreamProbe(SignetServers.authorized(channel, tokens.user()).newCall(STREAM, CallOptions.DEFAULT));
+        until(() -> {
+            time.advance(Duration.ZERO);
+            return probe.closed.isDone();
+        });
+        assertEquals(Status.Code.UNKNOWN, probe.closed.join().getCode());
+        until(() -> verifier.openStreams() == 0);
+    }
+
+    @Test
+    void callsThatWaitForKeysGoOnWhileManyHandlersBlock() throws Exception {
+        CountDownLatch hold = new CountDownLatch(1);
+        CountDownLatch blocking = new CountDownLatch(100);
+        onStream = stream -> {
+            blocking.countDown();
+            await(hold);
+        };
+        time.advance(Duration.ofSeconds(5));
+        tokens.rotate(true);
+        String token = tokens.user();
+        for (int stream = 0; stream < 100; stream++) {
+            new StreamProbe(SignetServers.authorized(channel, token).newCall(STREAM, CallOptions.DEFAULT));
+        }
+        CompletableFuture<byte[]> late = call(token);
+        until(() -> {
+            time.advance(Duration.ZERO);
+            return late.isDone() && blocking.getCount() == 0;
+        });
+        hold.countDown();
+        assertEquals(Tokens.USER, new String(late.join()));
+    }
+
+    @Test
     void aStreamThatEndsByItselfLeavesNothing() throws Exception {
         StreamProbe probe = open(tokens.user());
         assertEquals(1, verifier.openStreams());
@@ -257,6 +296,14 @@ class GuardTest {
         while (!holds.getAsBoolean()) {
             assertTrue(System.nanoTime() < deadline, "it has not come to that");
             Thread.onSpinWait();
+        }
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            latch.await();
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -17,7 +17,7 @@ record GuardedStart<Q, A>(
             return Contexts.interceptCall(own, call, headers, next);
         }
         Context.CancellableContext cancellable = own.withCancellation();
-        GuardedStream<Q, A> stream = new GuardedStream<>(call, cancellable);
+        GuardedStream<Q, A> stream = new GuardedStream<>(call, cancellable, verifier.time());
         // Before the handler begins: one that blocks until it is cancelled comes to its end, too.
         OpenStreams.Stream watched = verifier.watch(who, rule, path, stream::end);
         if (stream.isEnded()) {

@@ -6,23 +6,33 @@ import io.grpc.ForwardingServerCallListener;
 import io.grpc.Metadata;
 import io.grpc.ServerCall;
 import io.grpc.Status;
+import java.time.Duration;
+import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A stream that the guard may end while its handler writes. What the handler writes after that is dropped, as of a call that its client has
  * cancelled.
  */
 final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingServerCall<Q, A> {
+    /** After how long a handler learns of the end that its client has not taken in: the end stands behind messages that nobody reads. */
+    private static final Duration END_TIMEOUT = Duration.ofSeconds(5);
+
     private final Context.CancellableContext context;
+    private final TimeSource time;
     private final Object lock = new Object();
 
-    /** Guarded by the lock: a call of grpc-java is not for several threads. */
+    // Guarded by the lock: a call of grpc-java is not for several threads.
     private boolean isClosed;
+    private boolean isOverdue;
+    private Listener listener;
 
     private volatile boolean isEnded;
+    private volatile TimeSource.Timer overdue = () -> {};
 
-    GuardedStream(ServerCall<Q, A> call, Context.CancellableContext context) {
+    GuardedStream(ServerCall<Q, A> call, Context.CancellableContext context, TimeSource time) {
         super(call);
         this.context = context;
+        this.time = time;
     }
 
     /** Ends the stream with the status of a refusal, and cancels the handler's context. */
@@ -37,8 +47,21 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
         }
         // First, so that the handler finds the reason there: once the call is closed, its completion cancels the context, too.
         context.cancel(refusal);
+        overdue = time.schedule(END_TIMEOUT, this::overdue);
         synchronized (lock) {
             delegate().close(status, refusal.trailers());
+        }
+    }
+
+    private void overdue() {
+        Listener told;
+        synchronized (lock) {
+            isOverdue = true;
+            told = listener;
+        }
+        if (told != null) {
+            // It waits for the handler where that is busy.
+            Threads.RESUME.execute(told::onCancel);
         }
     }
 
@@ -48,7 +71,14 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
     }
 
     ServerCall.Listener<Q> listener(ServerCall.Listener<Q> handler, OpenStreams.Stream watched) {
-        return new Listener(handler, watched);
+        Listener made = new Listener(handler, watched);
+        synchronized (lock) {
+            listener = made;
+            if (isOverdue) {
+                Threads.RESUME.execute(made::onCancel);
+            }
+        }
+        return made;
     }
 
     @Override
@@ -89,9 +119,15 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
         }
     }
 
-    /** Tells the handler of an ended stream that it was cancelled. */
+    /** Tells the handler of an ended stream that it was cancelled: once, and nothing at the same time as anything else. */
     private final class Listener extends ForwardingServerCallListener.SimpleForwardingServerCallListener<Q> {
         private final OpenStreams.Stream watched;
+
+        /** No monitor: a handler on a virtual thread that blocks would hold its carrier. */
+        private final ReentrantLock turn = new ReentrantLock();
+
+        /** Guarded by the turn. */
+        private boolean isOver;
 
         Listener(ServerCall.Listener<Q> handler, OpenStreams.Stream watched) {
             super(handler);
@@ -100,44 +136,53 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
 
         @Override
         public void onMessage(Q message) {
-            if (!isEnded) {
-                super.onMessage(message);
-            }
+            inTurn(() -> super.onMessage(message));
         }
 
         @Override
         public void onHalfClose() {
-            if (!isEnded) {
-                super.onHalfClose();
-            }
+            inTurn(super::onHalfClose);
         }
 
         @Override
         public void onReady() {
-            if (!isEnded) {
-                super.onReady();
-            }
+            inTurn(super::onReady);
         }
 
         @Override
         public void onCancel() {
-            over();
-            super.onCancel();
+            over(super::onCancel);
         }
 
         @Override
         public void onComplete() {
-            over();
-            if (isEnded) {
-                super.onCancel();
-            } else {
-                super.onComplete();
+            over(isEnded ? super::onCancel : super::onComplete);
+        }
+
+        private void inTurn(Runnable event) {
+            turn.lock();
+            try {
+                if (!isEnded) {
+                    event.run();
+                }
+            } finally {
+                turn.unlock();
             }
         }
 
-        private void over() {
+        private void over(Runnable last) {
             watched.close();
+            overdue.cancel();
             context.cancel(null);
+            turn.lock();
+            try {
+                if (!isOver) {
+                    isOver = true;
+                    last.run();
+                }
+            } finally {
+                turn.unlock();
+            }
         }
     }
 }

@@ -12,9 +12,13 @@ import java.util.function.Consumer;
  * no longer known what was revoked.
  */
 final class OpenStreams {
+    private static final System.Logger LOG = System.getLogger(OpenStreams.class.getName());
+
     private final VerifierSettings settings;
     private final Set<Stream> open = ConcurrentHashMap.newKeySet();
     private final AtomicBoolean isWatchingAge = new AtomicBoolean();
+    private volatile TimeSource.Timer age = () -> {};
+    private volatile boolean isClosed;
 
     OpenStreams(VerifierSettings settings) {
         this.settings = settings;
@@ -44,7 +48,12 @@ final class OpenStreams {
                 expiry.cancel();
                 open.remove(this);
                 settings.hooks().streamEnded(reason.name());
-                end.accept(reason);
+                try {
+                    end.accept(reason);
+                } catch (RuntimeException failure) {
+                    // Such as of a call that grpc-java has closed by itself. The others must end, too.
+                    LOG.log(System.Logger.Level.DEBUG, "a stream has ended before the guard could end it", failure);
+                }
             }
         }
     }
@@ -61,13 +70,24 @@ final class OpenStreams {
         }
         // Only now, so that nothing is missed that was told since the token was looked at.
         look(stream);
-        watchAge();
+        if (isClosed) {
+            stream.end(Reason.UNAVAILABLE);
+        } else {
+            watchAge();
+        }
         return stream;
     }
 
     /** Looks at all of them again: something was revoked. */
     void changed() {
         open.forEach(this::look);
+    }
+
+    /** Ends all of them: nobody watches over them any more. */
+    void close() {
+        isClosed = true;
+        age.cancel();
+        open.forEach(stream -> stream.end(Reason.UNAVAILABLE));
     }
 
     int count() {
@@ -103,7 +123,10 @@ final class OpenStreams {
 
     private void scheduleAge() {
         long stale = Times.plus(settings.revocations().heard(), Times.plus(Times.nanos(settings.revocationMaxAge()), 1));
-        settings.time().schedule(Duration.ofNanos(stale - settings.time().nanos()), this::lookAtAge);
+        age = settings.time().schedule(Duration.ofNanos(stale - settings.time().nanos()), this::lookAtAge);
+        if (isClosed) {
+            age.cancel();
+        }
     }
 
     private void lookAtAge() {

@@ -33,6 +33,7 @@ public final class Verifier implements AutoCloseable {
     /** Null if there is none. */
     private final Introspection introspection;
     private final Revocations.Listener listener;
+    private volatile boolean isClosed;
 
     private Verifier(VerifierSettings settings, KeySource source) {
         this.settings = settings;
@@ -114,12 +115,17 @@ public final class Verifier implements AutoCloseable {
         return authenticate(List.of("Bearer " + token), rule, method);
     }
 
-    /** Stops fetching keys. Revocations and channels are closed by whoever made them. */
+    /**
+     * Stops fetching keys, ends the streams that are open, and refuses all calls from now on ({@code UNAVAILABLE}). Revocations and channels
+     * are closed by whoever made them.
+     */
     @Override
     public void close() {
+        isClosed = true;
         if (settings.revocations() != null) {
             settings.revocations().detach(listener);
         }
+        streams.close();
         keys.close();
     }
 
@@ -139,6 +145,9 @@ public final class Verifier implements AutoCloseable {
         }
         if (token == null) {
             return call.refuse(Reason.TOKEN_MISSING);
+        }
+        if (isClosed) {
+            return call.refuse(Reason.UNAVAILABLE);
         }
         TokenCache.Fingerprint fingerprint = TokenCache.Fingerprint.of(token);
         TokenCache.Verified seen = cache.get(fingerprint);
@@ -167,6 +176,10 @@ public final class Verifier implements AutoCloseable {
     OpenStreams.Stream watch(Admitted admitted, Rule rule, String method, Consumer<Refusal> end) {
         Call call = new Call(rule, rule.audience().orElse(settings.audience()), method);
         return streams.watch(admitted.token(), reason -> end.accept(call.refusal(reason, Map.of())));
+    }
+
+    TimeSource time() {
+        return settings.time();
     }
 
     /** How many streams are open. */

@@ -34,6 +34,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
@@ -156,6 +157,28 @@ class GuardTest {
     }
 
     @Test
+    void aHandlerLearnsOfTheEndAlsoIfItsClientDoesNotRead() throws Exception {
+        AtomicInteger written = new AtomicInteger();
+        onStream = stream -> stream.setOnReadyHandler(() -> {
+            while (stream.isReady()) {
+                stream.onNext(new byte[100_000]);
+                written.addAndGet(100_000);
+            }
+        });
+        ClientCall<byte[], byte[]> call = SignetServers.authorized(channel, tokens.user()).newCall(STREAM, CallOptions.DEFAULT);
+        call.start(new ClientCall.Listener<>() {}, new Metadata());
+        ServerCallStreamObserver<byte[]> stream = opened.poll(20, TimeUnit.SECONDS);
+        // More than the client takes in without reading, so that the end stands in line.
+        until(() -> written.get() > 1_050_000);
+        revocations.tell(Messages.ended(Tokens.SESSION));
+        assertTrue(stream.isCancelled());
+        until(() -> {
+            time.advance(Duration.ofSeconds(1));
+            return !cancelled.isEmpty();
+        });
+    }
+
+    @Test
     void aStreamWhoseHandlerFailsAfterTheWaitLeavesNothing() throws Exception {
         onStream = stream -> stream.setOnReadyHandler(() -> {
             throw new IllegalStateException("a defect");
@@ -192,6 +215,30 @@ class GuardTest {
         });
         hold.countDown();
         assertEquals(Tokens.USER, new String(late.join()));
+    }
+
+    @Test
+    void oneStreamThatCannotBeEndedLeavesNoOtherOpen() throws Exception {
+        Verifier.Admitted who = verifier.admit(List.of("Bearer " + tokens.user()), Rule.authenticated(), "/m").join();
+        List<Reason> ended = new ArrayList<>();
+        for (int stream = 0; stream < 10; stream++) {
+            verifier.watch(who, Rule.authenticated(), "/m", refusal -> {
+                ended.add(refusal.reason());
+                throw new IllegalStateException("call already closed");
+            });
+        }
+        revocations.tell(Messages.ended(Tokens.SESSION));
+        assertEquals(10, ended.size());
+        assertEquals(0, verifier.openStreams());
+    }
+
+    @Test
+    void aVerifierThatIsClosedEndsItsStreams() throws Exception {
+        StreamProbe probe = open(tokens.user());
+        verifier.close();
+        probe.assertEnded(Reason.UNAVAILABLE);
+        until(() -> time.pending() == 0);
+        assertEquals(Status.Code.UNAVAILABLE, failure(call(tokens.user())).getStatus().getCode());
     }
 
     @Test

@@ -19,6 +19,11 @@ interface Grants {
         return CompletableFuture.completedFuture(null);
     }
 
+    /** Whether several sources may get tokens by it. */
+    default boolean isShared() {
+        return true;
+    }
+
     /** A client in its own name; {@code proof} adds how it proves that it is this one. */
     static Grants client(Consumer<ClientAuthentication.Builder> proof) {
         return now -> IssueTokenRequest.newBuilder()
@@ -63,6 +68,11 @@ interface Grants {
             IssueTokenRequest.Builder request = IssueTokenRequest.newBuilder()
                     .setRefreshToken(RefreshTokenGrant.newBuilder().setRefreshToken(refreshToken));
             return proof == null ? request : request.setClient(authentication(proof));
+        }
+
+        @Override
+        public boolean isShared() {
+            return false;
         }
 
         @Override

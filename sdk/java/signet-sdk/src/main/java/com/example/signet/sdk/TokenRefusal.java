@@ -21,21 +21,23 @@ final class TokenRefusal {
 
     private TokenRefusal() {}
 
-    /** What a call fails with that needs a token, if {@code failure} is why there is none. */
+    /** What a call fails with that needs a token, if {@code failure} is why there is none: that is its cause. */
     static StatusRuntimeException of(Throwable failure) {
         Throwable cause = failure.getCause() != null && !(failure instanceof StatusRuntimeException) ? failure.getCause() : failure;
         Status status = Status.fromThrowable(cause);
         if (!isFinal(cause)) {
-            String why = status.getDescription() == null ? status.getCode().name() : status.getDescription();
-            return Status.UNAVAILABLE.withDescription("there is no access token: " + why).asRuntimeException();
+            String why = cause instanceof StatusRuntimeException ? status.getCode().name() : cause.getClass().getSimpleName();
+            why = status.getDescription() == null ? why : status.getDescription();
+            return Status.UNAVAILABLE.withDescription("there is no access token: " + why).withCause(cause).asRuntimeException();
         }
         Metadata trailers = Status.trailersFromThrowable(cause);
         com.google.rpc.Status details = trailers == null ? null : details(status, trailers);
         com.google.rpc.Status.Builder told = details == null ? com.google.rpc.Status.newBuilder() : details.toBuilder();
-        return StatusProto.toStatusRuntimeException(told
+        StatusRuntimeException refused = StatusProto.toStatusRuntimeException(told
                 .setCode(Status.Code.UNAUTHENTICATED.value())
                 .setMessage("Signet issues no access token: " + status.getDescription())
                 .build());
+        return refused.getStatus().withCause(cause).asRuntimeException(refused.getTrailers());
     }
 
     /** Whether asking again will not help: Signet has decided. */

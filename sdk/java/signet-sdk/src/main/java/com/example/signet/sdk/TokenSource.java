@@ -265,7 +265,8 @@ public final class TokenSource {
                 unstored = failed == null ? null : issued;
             }
             if (failed != null) {
-                throw Status.UNAVAILABLE.withDescription("the next refresh token is not stored").withCause(failed).asRuntimeException();
+                Throwable why = failed instanceof CompletionException && failed.getCause() != null ? failed.getCause() : failed;
+                throw Status.UNAVAILABLE.withDescription("the next refresh token is not stored").withCause(why).asRuntimeException();
             }
             return null;
         });
@@ -279,6 +280,8 @@ public final class TokenSource {
 
     /** Makes a {@link TokenSource}. */
     public static final class Builder {
+        /** Of a grant that one source has alone: whether it has one. */
+        private boolean isTaken;
         private final SignetServers servers;
         private final String audience;
         private List<String> scopes = List.of();
@@ -351,6 +354,7 @@ public final class TokenSource {
          */
         public Builder refreshToken(String refreshToken, RefreshTokenStore store) {
             grants = Grants.refresh(refreshToken, store, null);
+            isTaken = false;
             return this;
         }
 
@@ -371,6 +375,7 @@ public final class TokenSource {
                 }
             };
             grants = Grants.refresh(refreshToken, store, proof);
+            isTaken = false;
             return this;
         }
 
@@ -412,10 +417,17 @@ public final class TokenSource {
          *
          * @return the source
          * @throws IllegalArgumentException if there is no audience, or no grant
+         * @throws IllegalStateException if a source was made of the refresh token already: the second would end the session
          */
         public TokenSource build() {
             if (audience.isEmpty() || grants == null) {
                 throw new IllegalArgumentException("a token source needs an audience, and a way to get tokens");
+            }
+            if (!grants.isShared()) {
+                if (isTaken) {
+                    throw new IllegalStateException("a refresh token belongs to one token source: share that source");
+                }
+                isTaken = true;
             }
             return new TokenSource(this);
         }

@@ -246,6 +246,35 @@ class TokenSourceTest {
     }
 
     @Test
+    void aRefreshTokenBelongsToOneSource() throws Exception {
+        TokenSource.Builder builder = TokenSource.builder(servers, "stock").refreshToken("first", next -> CompletableFuture.completedFuture(null));
+        get(builder.build().token());
+        assertThrows(IllegalStateException.class, builder::build);
+        get(builder.refreshToken("another", next -> CompletableFuture.completedFuture(null)).build().token());
+        TokenSource.Builder client = source();
+        get(client.build().token());
+        get(client.build().token());
+    }
+
+    @Test
+    void whyThereIsNoTokenIsTheCause() {
+        TokenSource source = source().build();
+        signet.answers = request -> {
+            throw FakeSignet.refusal(Status.Code.UNAUTHENTICATED, "INVALID_CLIENT");
+        };
+        StatusRuntimeException refused = failure(source.token());
+        assertTrue(StatusProto.fromThrowable(refused.getCause()).toString().contains("INVALID_CLIENT"));
+        IllegalStateException full = new IllegalStateException("the disk is full");
+        signet.answers = request -> signet.token(900).toBuilder().setRefreshToken("next").build();
+        TokenSource ofUser = TokenSource.builder(servers, "stock").refreshToken("first", next -> CompletableFuture.failedFuture(full)).build();
+        StatusRuntimeException unstored = failure(ofUser.token());
+        assertEquals(full, unstored.getCause().getCause());
+        servers.close();
+        StatusRuntimeException closed = failure(source().build().token());
+        assertEquals("there is no access token: the channels to Signet are closed", closed.getStatus().getDescription());
+    }
+
+    @Test
     void eachReplicaGetsAnAssertionOfItsOwn() throws Exception {
         KeyPair pair = KeyPairGenerator.getInstance("Ed25519").generateKeyPair();
         try (FakeSignet away = new FakeSignet(); SignetServers both = SignetServers.of(away.address(), signet.address())) {

@@ -25,7 +25,7 @@ import java.util.function.Supplier;
 
 /**
  * Where Signet is: the addresses of its replicas, and how they are reached. A channel to each is opened when it is needed first, and kept
- * until {@link #close}. A transport of grpc-java, such as {@code grpc-netty-shaded}, must be on the class path.
+ * until {@link #close}. A transport of grpc-java, such as {@code grpc-netty-shaded}, must be on the class path: else making this fails.
  */
 public final class SignetServers implements AutoCloseable {
     /** How long one replica may take to answer, in seconds. */
@@ -53,6 +53,8 @@ public final class SignetServers implements AutoCloseable {
         this.credentials = credentials;
         this.allowsPlaintext = allowsPlaintext;
         this.channels = new ManagedChannel[addresses.size()];
+        // Now, and not in the background: without a transport, or with an address that is none, nothing would work later.
+        addresses.forEach(address -> Grpc.newChannelBuilder(address, credentials));
     }
 
     /**

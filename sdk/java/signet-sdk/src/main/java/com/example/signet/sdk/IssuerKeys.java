@@ -6,6 +6,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.DoubleSupplier;
@@ -221,7 +222,7 @@ final class IssuerKeys implements AutoCloseable {
             begun++;
             latest = time.nanos();
             try {
-                attempt = source.fetch();
+                attempt = Objects.requireNonNull(source.fetch());
             } catch (RuntimeException defect) {
                 attempt = CompletableFuture.failedFuture(defect);
             }
@@ -251,6 +252,9 @@ final class IssuerKeys implements AutoCloseable {
                 keys = KeySet.read(answer.document(), known == null ? KeySet.EMPTY : known.set);
             } catch (KeySet.Unusable unusable) {
                 problem = "the answer " + unusable.getMessage();
+            } catch (RuntimeException defect) {
+                // Whatever it is, the attempt has ended: else there were never another one.
+                problem = "the answer cannot be read: " + defect.getClass().getSimpleName();
             }
         }
         List<Runnable> told;

@@ -50,6 +50,23 @@ class VerifierTest {
     }
 
     @Test
+    void anAnswerThatIsNoneFailsAndTheNextOneCounts() throws Exception {
+        Queue<CompletableFuture<KeySource.Answer>> answers = new ConcurrentLinkedQueue<>();
+        answers.add(CompletableFuture.completedFuture(null));
+        answers.add(CompletableFuture.completedFuture(new KeySource.Answer(null, null)));
+        KeySource source = () -> answers.isEmpty() ? null : answers.remove();
+        try (Verifier verifier = tokens.verifier().keySource(source).build()) {
+            for (int second = 0; second < 10; second++) {
+                time.advance(Duration.ofSeconds(1));
+            }
+            assertEquals(Reason.UNAVAILABLE, reason(verifier.verify(tokens.user(), ANY, "/m")));
+            answers.add(tokens.fetch());
+            time.advance(Duration.ofSeconds(60));
+            assertEquals(Tokens.USER, verifier.verify(tokens.user(), ANY, "/m").get(1, TimeUnit.SECONDS).id());
+        }
+    }
+
+    @Test
     void aFloodOfMadeUpKeysCostsTheIssuerOneFetchInFiveSeconds() throws Exception {
         try (Verifier verifier = tokens.verifier().build()) {
             time.advance(Duration.ofSeconds(5));

@@ -218,7 +218,9 @@ public final class Policy {
             for (ServiceDescriptorProto service : file.getServiceList()) {
                 String name = file.getPackage().isEmpty() ? service.getName() : file.getPackage() + "." + service.getName();
                 for (MethodDescriptorProto method : service.getMethodList()) {
-                    methods.put("/" + name + "/" + method.getName(), declared(method, number));
+                    // Of two declarations that differ it is not known which one is meant.
+                    methods.merge("/" + name + "/" + method.getName(), declared(method, number),
+                            (one, other) -> one.equals(other) ? one : Access.DENIED);
                 }
             }
             return this;

@@ -1,6 +1,7 @@
 package com.example.signet.sdk;
 
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -87,6 +88,21 @@ public final class Rule {
      */
     public Optional<String> audience() {
         return Optional.ofNullable(audience);
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof Rule rule
+                && requiredScopes.equals(rule.requiredScopes)
+                && anyScopes.equals(rule.anyScopes)
+                && anyRoles.equals(rule.anyRoles)
+                && callers == rule.callers
+                && Objects.equals(audience, rule.audience);
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(requiredScopes, anyScopes, anyRoles, callers, audience);
     }
 
     /** Makes a {@link Rule}. */

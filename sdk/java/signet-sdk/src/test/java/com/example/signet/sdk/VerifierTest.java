@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.DescriptorProtos.FileDescriptorSet;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -63,6 +64,25 @@ class VerifierTest {
             answers.add(tokens.fetch());
             time.advance(Duration.ofSeconds(60));
             assertEquals(Tokens.USER, verifier.verify(tokens.user(), ANY, "/m").get(1, TimeUnit.SECONDS).id());
+        }
+    }
+
+    @Test
+    void aMethodThatIsDeclaredInTwoWaysIsDenied() throws Exception {
+        byte[] set = Conformance.policy("corpus");
+        String path = "/corpus.v1.Calls/Any";
+        FileDescriptorSet.Builder other = FileDescriptorSet.parseFrom(set).toBuilder();
+        other.getFileBuilderList().forEach(file -> file.getServiceBuilderList().stream()
+                .filter(service -> service.getName().equals("Calls"))
+                .forEach(service -> {
+                    var open = service.getMethodList().stream().filter(it -> it.getName().equals("Public")).findFirst().orElseThrow();
+                    service.getMethodBuilderList().stream().filter(it -> it.getName().equals("Any")).forEach(it -> it.setOptions(open.getOptions()));
+                }));
+        assertEquals(Access.Kind.RULE, Policy.builder().descriptorSet(set).descriptorSet(set).build().access(path, null).kind());
+        assertEquals(Access.Kind.PUBLIC, Policy.builder().descriptorSet(other.build().toByteArray()).build().access(path, null).kind());
+        for (byte[] last : List.of(set, other.build().toByteArray())) {
+            Policy both = Policy.builder().descriptorSet(set).descriptorSet(other.build().toByteArray()).descriptorSet(last).build();
+            assertEquals(Access.Kind.DENIED, both.access(path, null).kind());
         }
     }
 

@@ -6,15 +6,18 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
-/** The system's clock, with one daemon thread for what is due later. */
+/** The system's clock, with one daemon thread for what is due later, while something is. */
 final class SystemTime implements TimeSource {
-    static final SystemTime INSTANCE = new SystemTime();
+    static final SystemTime INSTANCE = new SystemTime(Duration.ofSeconds(30));
 
     private static final System.Logger LOG = System.getLogger(SystemTime.class.getName());
 
     private final ScheduledThreadPoolExecutor timers = new ScheduledThreadPoolExecutor(1, Threads.daemons("signet-timer"));
 
-    private SystemTime() {
+    /** {@code idle} is how long the thread stays when nothing is due any more. */
+    SystemTime(Duration idle) {
+        timers.setKeepAliveTime(Times.nanos(idle), TimeUnit.NANOSECONDS);
+        timers.allowCoreThreadTimeOut(true);
         // Else the timer of each stream that has ended stays until it would have been due.
         timers.setRemoveOnCancelPolicy(true);
     }

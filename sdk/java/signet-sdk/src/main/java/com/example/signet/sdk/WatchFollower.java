@@ -140,6 +140,7 @@ final class WatchFollower implements AutoCloseable {
         private TimeSource.Timer silence = () -> {};
         private boolean hasHeard;
         private boolean isSilent;
+        private boolean isCancelled;
 
         Stream(AccessToken token) {
             this.token = token;
@@ -147,13 +148,16 @@ final class WatchFollower implements AutoCloseable {
 
         void begin(ClientCall<WatchRequest, WatchResponse> begun, WatchRequest request) {
             synchronized (this) {
+                if (isCancelled) {
+                    return;
+                }
                 call = begun;
+                listenOn();
+                begun.start(this, new Metadata());
+                begun.sendMessage(request);
+                begun.halfClose();
+                begun.request(1);
             }
-            listenOn();
-            begun.start(this, new Metadata());
-            begun.sendMessage(request);
-            begun.halfClose();
-            begun.request(1);
         }
 
         @Override
@@ -198,6 +202,7 @@ final class WatchFollower implements AutoCloseable {
         void cancel(String why) {
             ClientCall<WatchRequest, WatchResponse> open;
             synchronized (this) {
+                isCancelled = true;
                 open = call;
             }
             if (open != null) {

@@ -68,6 +68,30 @@ class VerifierTest {
     }
 
     @Test
+    void noHandlerCanChangeWhatAnotherCallSees() throws Exception {
+        try (Verifier verifier = tokens.verifier().build()) {
+            Map<String, Object> claims = tokens.claims("a");
+            claims.put("roles", new ArrayList<>(List.of("r")));
+            claims.put("groups", List.of("g"));
+            claims.put("amr", List.of("pwd"));
+            claims.put("attributes", Map.of("sites", List.of("north"), "deep", Map.of("list", List.of(List.of(1)))));
+            Caller caller = verifier.verify(tokens.sign(claims), ANY, "/m").get(1, TimeUnit.SECONDS);
+            List<Object> reached = new ArrayList<>(List.of(
+                    caller.claims(), caller.attributes(), caller.roles(), caller.groups(), caller.amr(), caller.scopes(), caller.audiences()));
+            for (int next = 0; next < reached.size(); next++) {
+                if (reached.get(next) instanceof Map<?, ?> map) {
+                    assertThrows(UnsupportedOperationException.class, map::clear);
+                    reached.addAll(map.values());
+                } else if (reached.get(next) instanceof List<?> list) {
+                    assertThrows(UnsupportedOperationException.class, list::clear);
+                    reached.addAll(list);
+                }
+            }
+            assertTrue(reached.contains(List.of("north")) && reached.contains(1L), reached.toString());
+        }
+    }
+
+    @Test
     void aMethodThatIsDeclaredInTwoWaysIsDenied() throws Exception {
         byte[] set = Conformance.policy("corpus");
         String path = "/corpus.v1.Calls/Any";
@@ -84,6 +108,18 @@ class VerifierTest {
             Policy both = Policy.builder().descriptorSet(set).descriptorSet(other.build().toByteArray()).descriptorSet(last).build();
             assertEquals(Access.Kind.DENIED, both.access(path, null).kind());
         }
+    }
+
+    @Test
+    void theClockKeepsNoThreadWhereNothingIsDue() throws Exception {
+        SystemTime clock = new SystemTime(Duration.ofMillis(10));
+        CompletableFuture<Thread> runs = new CompletableFuture<>();
+        clock.schedule(Duration.ZERO, () -> runs.complete(Thread.currentThread()));
+        TimeSource.Timer later = clock.schedule(Duration.ofHours(1), () -> {});
+        Thread thread = runs.get(20, TimeUnit.SECONDS);
+        later.cancel();
+        thread.join(20_000);
+        assertFalse(thread.isAlive());
     }
 
     @Test

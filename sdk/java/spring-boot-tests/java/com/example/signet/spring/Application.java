@@ -6,13 +6,17 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Callable;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
 import org.springframework.boot.builder.SpringApplicationBuilder;
 import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.security.access.prepost.PreAuthorize;
+import org.springframework.security.config.annotation.method.configuration.EnableMethodSecurity;
 import org.springframework.security.core.Authentication;
 import org.springframework.security.core.GrantedAuthority;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
+import org.springframework.web.servlet.ModelAndView;
 
 /** A small application without a line about security. */
 @SpringBootApplication
@@ -39,6 +43,51 @@ public class Application {
         }
     }
 
+    /** Pages that Spring dispatches once more, and one with a rule of its own. */
+    @RestController
+    @EnableMethodSecurity
+    public static class Odd {
+        /** What Spring makes. */
+        public Odd() {}
+
+        /**
+         * Answers on another thread.
+         *
+         * @return the answer
+         */
+        @GetMapping("/later")
+        public Callable<String> later() {
+            return () -> "later";
+        }
+
+        /** Fails. */
+        @GetMapping("/fails")
+        public void fails() {
+            throw new IllegalStateException("a defect");
+        }
+
+        /**
+         * Goes on elsewhere.
+         *
+         * @return where
+         */
+        @GetMapping("/forward")
+        public ModelAndView forward() {
+            return new ModelAndView("forward:/");
+        }
+
+        /**
+         * Is for whoever may write.
+         *
+         * @return the answer
+         */
+        @GetMapping("/write")
+        @PreAuthorize("hasAuthority('SCOPE_stock:write')")
+        public String write() {
+            return "written";
+        }
+    }
+
     static ConfigurableApplicationContext start(String... properties) {
         return startWith(Application.class, properties);
     }
@@ -60,8 +109,12 @@ public class Application {
 
     /** A request with a header for each of the tokens. */
     static HttpResponse<String> getWith(ConfigurableApplicationContext application, List<String> tokens) throws Exception {
+        return get(application, "/", tokens);
+    }
+
+    static HttpResponse<String> get(ConfigurableApplicationContext application, String path, List<String> tokens) throws Exception {
         String port = application.getEnvironment().getProperty("local.server.port");
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + "/"));
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + path));
         tokens.forEach(token -> request.header("Authorization", "Bearer " + token));
         return HttpClient.newHttpClient().send(request.build(), HttpResponse.BodyHandlers.ofString());
     }

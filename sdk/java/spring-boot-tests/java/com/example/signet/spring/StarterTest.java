@@ -38,6 +38,31 @@ class StarterTest {
     }
 
     @Test
+    void noPathAndNoDispatchLeadsAroundTheToken() throws Exception {
+        try (WebIssuer web = new WebIssuer();
+                ConfigurableApplicationContext application =
+                        Application.start("signet.issuer=" + web.issuer.issuer(), "signet.audience=stock")) {
+            String token = web.issuer.user("alice").audiences("stock").scopes("stock:read").sign();
+            for (String path : List.of(
+                    "/", "/;jsessionid=1", "//", "/.", "/x/..", "/x/%2e%2e/", "/%2Fwrite", "/write%2F", "/write;a=b", "/x/..;/write",
+                    "/WRITE", "/write/", "/later", "/fails", "/forward", "/error", "/nothing", "/?access_token=" + token)) {
+                int status = Application.get(application, path, List.of()).statusCode();
+                assertTrue(status == 401 || status == 400, path + ": " + status);
+            }
+            assertEquals("later", Application.get(application, "/later", List.of(token)).body());
+            assertEquals(500, Application.get(application, "/fails", List.of(token)).statusCode());
+            assertEquals(404, Application.get(application, "/nothing", List.of(token)).statusCode());
+            assertTrue(Application.get(application, "/forward", List.of(token)).body().startsWith(TestIssuer.id("alice")));
+            for (String path : List.of("/write", "/write;a=b", "/write/", "/%2Fwrite", "/x/..;/write", "/WRITE")) {
+                assertTrue(Application.get(application, path, List.of(token)).statusCode() >= 400, path);
+            }
+            String writes = web.issuer.user("alice").audiences("stock").scopes("stock:write").sign();
+            assertEquals(403, Application.get(application, "/write", List.of(token)).statusCode());
+            assertEquals("written", Application.get(application, "/write", List.of(writes)).body());
+        }
+    }
+
+    @Test
     void whileTheIssuerIsAwayItCannotTell() throws Exception {
         int closed;
         try (ServerSocket free = new ServerSocket(0)) {

@@ -247,10 +247,11 @@ class TokenSourceTest {
 
     @Test
     void aRefreshTokenBelongsToOneSource() throws Exception {
-        TokenSource.Builder builder = TokenSource.builder(servers, "stock").refreshToken("first", next -> CompletableFuture.completedFuture(null));
+        RefreshTokenStore stores = next -> CompletableFuture.completedFuture(null);
+        TokenSource.Builder builder = TokenSource.builder(servers, "stock").refreshToken("first", stores);
         get(builder.build().token());
         assertThrows(IllegalStateException.class, builder::build);
-        get(builder.refreshToken("another", next -> CompletableFuture.completedFuture(null)).build().token());
+        get(builder.refreshToken("another", stores).build().token());
         TokenSource.Builder client = source();
         get(client.build().token());
         get(client.build().token());
@@ -266,7 +267,8 @@ class TokenSourceTest {
         assertTrue(StatusProto.fromThrowable(refused.getCause()).toString().contains("INVALID_CLIENT"));
         IllegalStateException full = new IllegalStateException("the disk is full");
         signet.answers = request -> signet.token(900).toBuilder().setRefreshToken("next").build();
-        TokenSource ofUser = TokenSource.builder(servers, "stock").refreshToken("first", next -> CompletableFuture.failedFuture(full)).build();
+        TokenSource ofUser = TokenSource.builder(servers, "stock")
+                .refreshToken("first", next -> CompletableFuture.failedFuture(full)).build();
         StatusRuntimeException unstored = failure(ofUser.token());
         assertEquals(full, unstored.getCause().getCause());
         servers.close();

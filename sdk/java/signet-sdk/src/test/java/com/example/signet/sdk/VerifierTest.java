@@ -76,8 +76,8 @@ class VerifierTest {
             claims.put("amr", List.of("pwd"));
             claims.put("attributes", Map.of("sites", List.of("north"), "deep", Map.of("list", List.of(List.of(1)))));
             Caller caller = verifier.verify(tokens.sign(claims), ANY, "/m").get(1, TimeUnit.SECONDS);
-            List<Object> reached = new ArrayList<>(List.of(
-                    caller.claims(), caller.attributes(), caller.roles(), caller.groups(), caller.amr(), caller.scopes(), caller.audiences()));
+            List<Object> reached = new ArrayList<>(List.of(caller.claims(), caller.attributes(), caller.roles(), caller.groups(),
+                    caller.amr(), caller.scopes(), caller.audiences()));
             for (int next = 0; next < reached.size(); next++) {
                 if (reached.get(next) instanceof Map<?, ?> map) {
                     assertThrows(UnsupportedOperationException.class, map::clear);
@@ -100,7 +100,8 @@ class VerifierTest {
                 .filter(service -> service.getName().equals("Calls"))
                 .forEach(service -> {
                     var open = service.getMethodList().stream().filter(it -> it.getName().equals("Public")).findFirst().orElseThrow();
-                    service.getMethodBuilderList().stream().filter(it -> it.getName().equals("Any")).forEach(it -> it.setOptions(open.getOptions()));
+                    service.getMethodBuilderList().stream().filter(it -> it.getName().equals("Any"))
+                            .forEach(it -> it.setOptions(open.getOptions()));
                 }));
         assertEquals(Access.Kind.RULE, Policy.builder().descriptorSet(set).descriptorSet(set).build().access(path, null).kind());
         assertEquals(Access.Kind.PUBLIC, Policy.builder().descriptorSet(other.build().toByteArray()).build().access(path, null).kind());

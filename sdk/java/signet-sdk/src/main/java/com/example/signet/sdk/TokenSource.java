@@ -9,6 +9,7 @@ import io.grpc.StatusRuntimeException;
 import java.security.PrivateKey;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
@@ -312,8 +313,11 @@ public final class TokenSource {
          * @param clientId its id
          * @param secret the secret
          * @return this
+         * @throws NullPointerException if one of them is null, such as a variable of the environment that is not set
          */
         public Builder clientSecret(String clientId, String secret) {
+            Objects.requireNonNull(clientId, "the client's id is missing");
+            Objects.requireNonNull(secret, "the client's secret is missing");
             grants = Grants.client(client -> client.setClientId(clientId).setClientSecret(secret));
             return this;
         }

@@ -170,6 +170,8 @@ class TokenSourceTest {
         get(TokenSource.builder(servers, "stock").certificate("id").build().token());
         assertEquals("id", signet.asked.take().getClient().getClientId());
         assertThrows(IllegalArgumentException.class, () -> TokenSource.builder(servers, "stock").build());
+        assertThrows(NullPointerException.class, () -> TokenSource.builder(servers, "stock").clientSecret(null, "secret"));
+        assertThrows(NullPointerException.class, () -> TokenSource.builder(servers, "stock").clientSecret("id", null));
     }
 
     @Test

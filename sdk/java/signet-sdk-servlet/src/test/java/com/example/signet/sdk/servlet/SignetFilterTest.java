@@ -1,10 +1,12 @@
 package com.example.signet.sdk.servlet;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.example.signet.sdk.Caller;
 import com.example.signet.sdk.Rule;
+import com.example.signet.sdk.SignetServers;
 import com.example.signet.sdk.Verifier;
 import com.example.signet.sdk.testing.TestIssuer;
 import jakarta.servlet.http.HttpServlet;
@@ -57,6 +59,12 @@ class SignetFilterTest {
     static void stop() throws Exception {
         tomcat.stop();
         tomcat.destroy();
+    }
+
+    @Test
+    void whereThereIsNoTransportSignetIsNotFollowedInVain() {
+        RuntimeException failure = assertThrows(RuntimeException.class, () -> SignetServers.of("127.0.0.1:50051"));
+        assertTrue(failure.getMessage().contains("grpc-netty-shaded"), failure.getMessage());
     }
 
     @Test

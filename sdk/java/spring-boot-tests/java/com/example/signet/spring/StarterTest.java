@@ -33,6 +33,8 @@ class StarterTest {
             refused(application, web.issuer.user("alice").audiences("orders").sign(), "TOKEN_INVALID");
             refused(application, web.issuer.user("alice").audiences("stock").typ("JWT").sign(), "TOKEN_INVALID");
             refused(application, web.issuer.user("alice").audiences("stock").lifetime(Duration.ofMinutes(-1)).sign(), "TOKEN_INVALID", "TOKEN_EXPIRED");
+            // Within the leeway, and yet nothing that Spring takes for a token.
+            refused(application, web.issuer.user("alice").audiences("stock").lifetime(Duration.ofSeconds(-1)).sign(), "TOKEN_INVALID");
             refused(application, good.substring(0, good.length() - 8) + "AAAAAAAA", "TOKEN_INVALID");
         }
     }

@@ -5,6 +5,7 @@ import com.example.signet.sdk.Reason;
 import com.example.signet.sdk.Refusal;
 import com.example.signet.sdk.Rule;
 import com.example.signet.sdk.Verifier;
+import java.time.DateTimeException;
 import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -51,9 +52,14 @@ public final class SignetJwtDecoder implements JwtDecoder {
         }
         Map<String, Object> claims = new LinkedHashMap<>(caller.claims());
         claims.put("aud", caller.audiences());
-        for (String time : new String[] {"exp", "iat", "nbf"}) {
-            claims.computeIfPresent(time, (name, seconds) -> Instant.ofEpochSecond((Long) seconds));
+        try {
+            for (String time : new String[] {"exp", "iat", "nbf"}) {
+                claims.computeIfPresent(time, (name, seconds) -> Instant.ofEpochSecond((Long) seconds));
+            }
+            return Jwt.withTokenValue(token).header("typ", "at+jwt").claims(all -> all.putAll(claims)).build();
+        } catch (DateTimeException | IllegalArgumentException notForSpring) {
+            // Such as one that expires when it is issued.
+            throw new BadJwtException(Reason.TOKEN_INVALID.name());
         }
-        return Jwt.withTokenValue(token).header("typ", "at+jwt").claims(all -> all.putAll(claims)).build();
     }
 }

@@ -18,8 +18,8 @@ record CallTargets(Set<String> authorities, boolean allowsPlaintext) {
     }
 
     /**
-     * Why no token may go to {@code authority} over such a connection; null if one may. Over plaintext both name and peer are loopback ones:
-     * a proxy on this machine is a loopback peer, too, and so is what an attacker's name leads to.
+     * Why no token may go to {@code authority} over such a connection; null if one may. Over plaintext both name and peer are loopback
+     * ones: a proxy on this machine is a loopback peer, too, and so is what an attacker's name leads to.
      */
     String problem(String authority, boolean isSecure, boolean isPeerLoopback) {
         if (!authorities.contains(Addresses.authority(authority))) {

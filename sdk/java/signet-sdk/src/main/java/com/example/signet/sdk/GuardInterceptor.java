@@ -13,8 +13,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 
 /**
- * Guards the methods of a gRPC server: lets in who keeps the rule that the proto declares, and ends open streams when their token no longer
- * counts. Handlers find who calls by {@link Caller#current} or {@link #CALLER}.
+ * Guards the methods of a gRPC server: lets in who keeps the rule that the proto declares, and ends open streams when their token no
+ * longer counts. Handlers find who calls by {@link Caller#current} or {@link #CALLER}.
  *
  * <p>Add it last to the server's builder ({@code intercept}), so that it runs first. Where the issuer has to be asked, the call waits without
  * a thread, and none of its messages is read meanwhile.

@@ -12,11 +12,11 @@ def stamp(seconds: int, nanos: int = 0) -> str:
 
 
 def changes(*, sessions=(), users=(), clients=(), scopes=(), keys: bool = False, policies=()) -> dict:
-    """identity.events.v1.Changes. `users` and `clients` are pairs of an id and a time, `scopes` are made by `taken`."""
+    """identity.events.v1.Changes. `users` and `clients` are pairs of an id and a time (or None), `scopes` are made by `taken`."""
     told = {
         "endedSessions": list(sessions),
-        "endedUserSessions": [{"subject": subject, "time": time} for subject, time in users],
-        "endedClients": [{"clientId": client, "time": time} for client, time in clients],
+        "endedUserSessions": [_set(subject=subject, time=time) for subject, time in users],
+        "endedClients": [_set(clientId=client, time=time) for client, time in clients],
         "takenScopes": list(scopes),
         "keysChanged": keys,
         "changedPolicies": list(policies),
@@ -24,10 +24,14 @@ def changes(*, sessions=(), users=(), clients=(), scopes=(), keys: bool = False,
     return {name: value for name, value in told.items() if value}
 
 
-def taken(time: str, *scopes: str, audience: str = "stock", subject: str | None = None, client: str | None = None) -> dict:
+def taken(time: str | None, *scopes: str, audience: str = "stock", subject: str | None = None, client: str | None = None) -> dict:
     """identity.events.v1.TakenScopes."""
-    told = {"subject": subject, "audience": audience, "scopes": list(scopes), "time": time, "clientId": client}
-    return {name: value for name, value in told.items() if value is not None}
+    return _set(subject=subject, audience=audience, scopes=list(scopes), time=time, clientId=client)
+
+
+def _set(**fields) -> dict:
+    """A message with those fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def snapshot(*, last: bool = True, first: bool = True, not_before: str | None = None, keep_for: int = KEEP_FOR, **told) -> dict:

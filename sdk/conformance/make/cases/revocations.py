@@ -5,6 +5,7 @@ from ..told import HEARTBEAT, RESYNC, UNKNOWN_PART, change, snapshot, stamp, tak
 from ..world import ALICE, BOB, KEEP_FOR, NOW, OTHER_SESSION, ROBOT, SESSION, SHOP
 
 REVOKED = "TOKEN_REVOKED"
+UNTIMED = "What has no time counts for all tokens that it names: rather one too many than one too few."
 CALLS = "/corpus.v1.Calls/"
 
 
@@ -73,11 +74,15 @@ def _user_sessions() -> list[dict]:
             told=[*told(stamp(NOW)), at(NOW, change(users=[(ALICE, stamp(NOW - 9))]))],
         ),
         refused("user's sessions: as a change", "`iat` is not after it.", REVOKED, told=then(users=[(ALICE, stamp(NOW))])),
+        refused("user's sessions: without a time", UNTIMED, REVOKED, told=told(None)),
+        refused("user's sessions: without a time, iat is ahead", UNTIMED, REVOKED, user(iat=NOW + 5), told=told(None)),
+        refused("user's sessions: without a time, and then with one", UNTIMED, REVOKED, told=told(None, stamp(NOW - 9))),
+        passes("user's sessions: without a time, of another user", "It is another's.", told=told(None, subject=BOB)),
     ]
 
 
 def _clients() -> list[dict]:
-    def told(client_id: str, time: str) -> list[dict]:
+    def told(client_id: str, time: str | None) -> list[dict]:
         return then(clients=[(client_id, time)])
 
     built_in = user(client_id="signet")
@@ -100,6 +105,9 @@ def _clients() -> list[dict]:
         refused("client: a nanosecond after iat", "`iat` is not after it.", REVOKED, told=told(SHOP, stamp(NOW, 1))),
         passes("client: a nanosecond before iat", "`iat` is after it.", told=told(SHOP, stamp(NOW - 1, 999_999_999))),
         refused("client: told twice", "The latest counts.", REVOKED, told=then(clients=[(SHOP, stamp(NOW)), (SHOP, stamp(NOW - 9))])),
+        refused("client: without a time", UNTIMED, REVOKED, told=told(SHOP, None)),
+        refused("client: without a time, iat is ahead", UNTIMED, REVOKED, user(iat=NOW + 5), told=told(SHOP, None)),
+        passes("client: without a time, another", "It is another's.", told=told(ROBOT, None)),
     ]
 
 
@@ -126,6 +134,8 @@ def _scopes() -> list[dict]:
         ("iat is a second before", None, taken(stamp(NOW + 1), read)),
         ("a nanosecond after iat", None, taken(stamp(NOW, 1), read)),
         ("of the built-in client", user(client_id="signet"), taken(now, read, client="signet")),
+        ("without a time", None, taken(None, read)),
+        ("without a time, iat is ahead", user(iat=NOW + 5), taken(None, read, subject=ALICE)),
     ]
     misses = [
         ("of another user", None, taken(now, read, subject=BOB)),
@@ -143,6 +153,7 @@ def _scopes() -> list[dict]:
         ("of a client that has the user's id", None, taken(now, read, client=ALICE)),
         ("of a subject that has the client's id", None, taken(now, read, subject=SHOP)),
         ("of another case", None, taken(now, "STOCK:READ")),
+        ("without a time, another scope", None, taken(None, write)),
     ]
     return [
         *(

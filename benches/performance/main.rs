@@ -25,6 +25,7 @@ mod report;
 #[allow(clippy::unwrap_used, reason = "a measurement that cannot be made ends the run")]
 mod runner;
 mod scale;
+mod sdks;
 mod stats;
 mod svg;
 mod table;
@@ -88,6 +89,9 @@ struct Arguments {
     ways: ways::WaysArguments,
 
     #[command(flatten)]
+    sdk: sdks::SdkArguments,
+
+    #[command(flatten)]
     bare: bare::Options,
 }
 
@@ -110,27 +114,39 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is measured instead of all else, if `arguments` name something.
+fn measure_instead(
+    arguments: &Arguments,
+    plan: Plan,
+    runtime: &tokio::runtime::Runtime,
+) -> Option<Result<()>> {
+    let Arguments { quick, write, .. } = *arguments;
+    if arguments.scale.scale {
+        Some(scale::measure(arguments.scale, runtime, quick, write))
+    } else if arguments.guesser.guesser {
+        Some(guesser::measure(runtime, plan, write))
+    } else if arguments.watchers.watchers {
+        Some(watchers::measure(runtime, quick, write))
+    } else if arguments.sdk.sdk {
+        Some(sdks::measure(quick, write))
+    } else if arguments.ways.ways {
+        Some(ways::measure(runtime, plan, quick))
+    } else {
+        let binary = arguments.against.against.as_ref()?;
+        Some(if arguments.against.import {
+            against::measure_import(binary, quick)
+        } else {
+            against::measure(binary, runtime, plan, quick)
+        })
+    }
+}
+
 /// The whole run. Missed targets are shown and are no failure: a benchmark is not a test.
 fn measure(arguments: &Arguments) -> Result<()> {
     let plan = if arguments.quick { QUICK } else { NORMAL };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if arguments.scale.scale {
-        return scale::measure(arguments.scale, &runtime, arguments.quick, arguments.write);
-    }
-    if arguments.guesser.guesser {
-        return guesser::measure(&runtime, plan, arguments.write);
-    }
-    if arguments.watchers.watchers {
-        return watchers::measure(&runtime, arguments.quick, arguments.write);
-    }
-    if arguments.ways.ways {
-        return ways::measure(&runtime, plan, arguments.quick);
-    }
-    if let Some(binary) = &arguments.against.against {
-        if arguments.against.import {
-            return against::measure_import(binary, arguments.quick);
-        }
-        return against::measure(binary, &runtime, plan, arguments.quick);
+    if let Some(measured) = measure_instead(arguments, plan, &runtime) {
+        return measured;
     }
     let data = tempfile::tempdir()?;
     let mut machine = machine::Machine::watch()?;

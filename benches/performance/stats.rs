@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 /// What repeated measurements of one thing gave.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) min: f64,

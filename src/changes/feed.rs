@@ -71,7 +71,7 @@ type Stamp = (Uuid, Timestamp);
 
 /// How a reading of the feed ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+enum FeedRead {
     /// All that there is was heeded.
     Done,
     /// Changes are gone that were not read.
@@ -186,8 +186,8 @@ impl Feed {
         };
         let read = self.read(&mut progress, subscribers).await;
         *kept = match read {
-            Ok(Reading::Missed) => Some(self.begin_anew(subscribers).await?),
-            Ok(Reading::Done) | Err(_) => Some(progress),
+            Ok(FeedRead::Missed) => Some(self.begin_anew(subscribers).await?),
+            Ok(FeedRead::Done) | Err(_) => Some(progress),
         };
         read.map(drop)
     }
@@ -216,7 +216,7 @@ impl Feed {
         &self,
         progress: &mut Progress,
         subscribers: &[Arc<dyn Subscriber>],
-    ) -> Result<Reading, Error> {
+    ) -> Result<FeedRead, Error> {
         let begun = self.clock.monotonic();
         if begun.saturating_sub(self.watermark.until()) > GAP {
             forget_everything(subscribers);
@@ -249,7 +249,7 @@ impl Feed {
                     "changes of other processes are gone that this one has yet to read, as when its machine sleeps, or the database is an \
                      older one than it was: what it remembers is read anew"
                 );
-                return Ok(Reading::Missed);
+                return Ok(FeedRead::Missed);
             }
             if (changes.len() as u64) < PAGE {
                 break;
@@ -260,7 +260,7 @@ impl Feed {
             subscriber.settle().await?;
         }
         self.watermark.advance(begun);
-        Ok(Reading::Done)
+        Ok(FeedRead::Done)
     }
 }
 

@@ -25,7 +25,7 @@ const MARKS: usize = 1_024;
 /// up pushes out no row.
 #[derive(Debug)]
 pub(crate) struct RowCache<K, V> {
-    entries: Cache<K, Entry<V>, ByWeight>,
+    entries: Cache<K, CachedRow<V>, ByWeight>,
     absent: NegativeCache<K>,
     clock: Clock,
     max_age: Duration,
@@ -54,7 +54,7 @@ pub(crate) struct Fill {
 }
 
 #[derive(Debug)]
-struct Entry<V> {
+struct CachedRow<V> {
     row: Arc<V>,
     begun: Duration,
     mark: u64,
@@ -66,8 +66,8 @@ struct Entry<V> {
 #[derive(Clone, Debug)]
 struct ByWeight;
 
-impl<K, V> Weighter<K, Entry<V>> for ByWeight {
-    fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
+impl<K, V> Weighter<K, CachedRow<V>> for ByWeight {
+    fn weight(&self, _: &K, entry: &CachedRow<V>) -> u64 {
         entry.weight
     }
 }
@@ -101,7 +101,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
     }
 
     /// The entry of the row `id`, unless it was forgotten.
-    fn entry(&self, id: K) -> Option<Entry<V>> {
+    fn entry(&self, id: K) -> Option<CachedRow<V>> {
         self.entries.get(&id).filter(|entry| entry.mark == self.mark(id).load(Ordering::SeqCst))
     }
 
@@ -152,7 +152,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
             return;
         }
         self.absent.forget(&id);
-        self.entries.insert(id, Entry { row, begun: fill.begun, mark, weight });
+        self.entries.insert(id, CachedRow { row, begun: fill.begun, mark, weight });
     }
 
     /// To be called when `row`, which is remembered as `id`, has come to weigh `weight`.
@@ -160,7 +160,7 @@ impl<K: Eq + Hash + Copy, V> RowCache<K, V> {
         if let Some(entry) =
             self.entry(id).filter(|entry| std::ptr::eq(&raw const *entry.row, row) && entry.weight != weight)
         {
-            self.entries.insert(id, Entry { weight, ..entry });
+            self.entries.insert(id, CachedRow { weight, ..entry });
         }
     }
 
@@ -195,7 +195,7 @@ impl Fill {
     }
 }
 
-impl<V> Clone for Entry<V> {
+impl<V> Clone for CachedRow<V> {
     fn clone(&self) -> Self {
         Self { row: Arc::clone(&self.row), begun: self.begun, mark: self.mark, weight: self.weight }
     }

@@ -14,7 +14,7 @@ use clap::{
 use super::{
     Failure, arguments,
     failure::{NamedFailure, Violation},
-    remote::Place,
+    remote::WorksAt,
 };
 use crate::{
     config::Config,
@@ -189,7 +189,7 @@ fn help(error: &clap::Error) -> String {
 fn name(shown: &str) -> String {
     let Some(long) = shown.strip_prefix("--") else { return shown.to_owned() };
     let long = long.split([' ', '=', '[']).next().unwrap_or(long);
-    let settings = Place::augment_args(Config::augment_args(clap::Command::new("signet")));
+    let settings = WorksAt::augment_args(Config::augment_args(clap::Command::new("signet")));
     let variable = settings.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(Arg::get_env);
     variable.map_or_else(|| format!("--{long}"), |variable| format!("--{long} ({})", variable.display()))
 }

@@ -46,7 +46,7 @@ pub struct Copied {
 }
 
 /// What is copied.
-struct Source {
+struct CopySource {
     path: PathBuf,
     setting: &'static str,
     master_key: MasterKey,
@@ -66,7 +66,7 @@ pub async fn copy(
     event: &Entry,
 ) -> Result<Copied, StartError> {
     let target: ServerUrl = to.parse().map_err(|problem: String| ConfigError::new("--to", problem))?;
-    let source = Source::of(config)?;
+    let source = CopySource::of(config)?;
     let unfit = |error: io::Error| {
         StartError::of_file(&error, &format!("{} cannot be copied", source.path.display()))
     };
@@ -78,7 +78,7 @@ pub async fn copy(
     copied
 }
 
-impl Source {
+impl CopySource {
     fn of(config: &StorageConfig) -> Result<Self, StartError> {
         let (path, setting, master_key, master_key_file) = match config.database()? {
             Database::Server(url, _) => {
@@ -114,7 +114,7 @@ impl Source {
 
 async fn copy_from(
     from: &Store,
-    source: &Source,
+    source: &CopySource,
     url: &ServerUrl,
     asked: (CopyOptions, &Entry),
 ) -> Result<Copied, StartError> {
@@ -144,7 +144,7 @@ async fn copy_from(
 
 async fn fill(
     (from, to): (&Store, &Store),
-    source: &Source,
+    source: &CopySource,
     url: &ServerUrl,
     (options, event): (CopyOptions, &Entry),
 ) -> Result<Copied, StartError> {
@@ -202,7 +202,7 @@ async fn same_schema((from, to): (&Store, &Store), target: &str) -> Result<(), S
 }
 
 /// What the source is called in the target: the names of files are the same on many machines.
-async fn mark(from: &Store, source: &Source, now: Timestamp) -> Result<String, StartError> {
+async fn mark(from: &Store, source: &CopySource, now: Timestamp) -> Result<String, StartError> {
     let identity = from.copy_identity(&hex::encode(Entropy::system().bytes::<8>()), now).await?;
     Ok(format!("{} ({identity})", source.path.display()))
 }
@@ -210,7 +210,7 @@ async fn mark(from: &Store, source: &Source, now: Timestamp) -> Result<String, S
 /// Marks the target as one that is being copied to, if it is being filled from the same source already, or has nothing in it.
 async fn begin(
     (from, to): (&Store, &Store),
-    source: &Source,
+    source: &CopySource,
     target: &str,
     options: CopyOptions,
 ) -> Result<(), StartError> {

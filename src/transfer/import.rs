@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Candidate, ImportCounts, Outcome, Reason, RefusedRow, Row, candidate::attributes_by};
+use super::{Candidate, ImportCounts, Reason, RefusedRow, Row, RowOutcome, candidate::attributes_by};
 use crate::{
     audit::{Actor, Audit, Event, Pending},
     base::Clock,
@@ -67,7 +67,7 @@ enum Decision {
     Add,
     /// The present state, and the one to come.
     Replace(Box<ReplacedUser>),
-    Nothing(Outcome),
+    Nothing(RowOutcome),
 }
 
 /// A candidate, and where in its batch it stands.
@@ -120,13 +120,13 @@ impl<'a> Import<'a> {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Internal`], with the cause; the batches before are there.
-    pub async fn take(&mut self, rows: &[Row]) -> Result<Vec<Outcome>, Error> {
-        let mut outcomes: Vec<Option<Outcome>> = rows
+    pub async fn take(&mut self, rows: &[Row]) -> Result<Vec<RowOutcome>, Error> {
+        let mut outcomes: Vec<Option<RowOutcome>> = rows
             .iter()
-            .map(|row| row.candidate.as_ref().err().map(|refusal| Outcome::Refused(refusal.clone())))
+            .map(|row| row.candidate.as_ref().err().map(|refusal| RowOutcome::Refused(refusal.clone())))
             .collect();
         self.refuse_duplicates(rows, &mut outcomes).await?;
-        let pending = |outcomes: &[Option<Outcome>]| -> Vec<Waiting> {
+        let pending = |outcomes: &[Option<RowOutcome>]| -> Vec<Waiting> {
             let open = rows.iter().enumerate().filter(|(index, _)| outcomes[*index].is_none());
             open.filter_map(|(index, row)| {
                 row.candidate.as_ref().ok().map(|candidate| Waiting { index, candidate: candidate.clone() })
@@ -173,7 +173,7 @@ impl<'a> Import<'a> {
     async fn refuse_duplicates(
         &mut self,
         rows: &[Row],
-        outcomes: &mut [Option<Outcome>],
+        outcomes: &mut [Option<RowOutcome>],
     ) -> Result<(), Error> {
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
         for (index, row) in rows.iter().enumerate() {
@@ -188,14 +188,15 @@ impl<'a> Import<'a> {
         for (met, (index, what)) in self.seen.note(&keys).await?.into_iter().zip(owners) {
             if let Some(place) = met.filter(|_| outcomes[index].is_none()) {
                 let problem = format!("has the same {what} as {} {place}", self.settings.place);
-                outcomes[index] = Some(Outcome::Refused(RefusedRow::new(Reason::DuplicateInInput, problem)));
+                outcomes[index] =
+                    Some(RowOutcome::Refused(RefusedRow::new(Reason::DuplicateInInput, problem)));
             }
         }
         Ok(())
     }
 
     /// Adds all of `new`; false if somebody stands in the way, and none was added.
-    async fn add(&self, new: &[Waiting], outcomes: &mut [Option<Outcome>]) -> Result<bool, Error> {
+    async fn add(&self, new: &[Waiting], outcomes: &mut [Option<RowOutcome>]) -> Result<bool, Error> {
         let users: Vec<_> = new.iter().map(|pending| pending.candidate.user.clone()).collect();
         let added = if self.settings.dry_run {
             Some(HashSet::new())
@@ -211,13 +212,13 @@ impl<'a> Import<'a> {
                 RefusedRow::new(Reason::UsernameCollides, problem)
             };
             let note = candidate.note.clone().or_else(|| collided.contains(&id).then(collision));
-            outcomes[*index] = Some(note.map_or(Outcome::Added(id), |note| Outcome::Noted(id, note)));
+            outcomes[*index] = Some(note.map_or(RowOutcome::Added(id), |note| RowOutcome::Noted(id, note)));
         }
         Ok(true)
     }
 
     /// Does what is to be done for each of `waiting`. What somebody else changed meanwhile stays open.
-    async fn settle(&self, waiting: Vec<Waiting>, outcomes: &mut [Option<Outcome>]) -> Result<(), Error> {
+    async fn settle(&self, waiting: Vec<Waiting>, outcomes: &mut [Option<RowOutcome>]) -> Result<(), Error> {
         let names: Vec<_> = waiting.iter().map(|pending| &pending.candidate.user.user.username).collect();
         let ids: Vec<_> = waiting.iter().map(|pending| pending.candidate.user.user.id).collect();
         let there = self.store.users_among(&names, &ids).await?;
@@ -242,7 +243,7 @@ impl<'a> Import<'a> {
             let users: Vec<_> = changes.iter().map(|(_, change)| change.clone()).collect();
             if self.settings.dry_run || self.replace(&users).await? {
                 for (index, change) in changes {
-                    outcomes[*index] = Some(Outcome::Updated(change.old.user.id));
+                    outcomes[*index] = Some(RowOutcome::Updated(change.old.user.id));
                 }
             }
         }
@@ -263,8 +264,9 @@ impl<'a> Import<'a> {
         same_name: Option<&StoredUser>,
         same_id: Option<&StoredUser>,
     ) -> Decision {
-        let refused =
-            |reason, problem: String| Decision::Nothing(Outcome::Refused(RefusedRow::new(reason, problem)));
+        let refused = |reason, problem: String| {
+            Decision::Nothing(RowOutcome::Refused(RefusedRow::new(reason, problem)))
+        };
         let Candidate { user: new, given, .. } = candidate;
         let Some(old) = same_name else {
             return match same_id {
@@ -284,8 +286,8 @@ impl<'a> Import<'a> {
         let other_id = given.id && new.user.id != id;
         let same = !other_id && (given.id || old.password_hash == new.password_hash);
         match self.settings.on_conflict {
-            OnConflict::Skip | OnConflict::Fail if same => Decision::Nothing(Outcome::AlreadyThere(id)),
-            OnConflict::Skip => Decision::Nothing(Outcome::Skipped(id)),
+            OnConflict::Skip | OnConflict::Fail if same => Decision::Nothing(RowOutcome::AlreadyThere(id)),
+            OnConflict::Skip => Decision::Nothing(RowOutcome::Skipped(id)),
             OnConflict::Fail if other_id => refused(Reason::IdDiffers, format!("is there under the id {id}")),
             OnConflict::Fail => {
                 refused(Reason::UserExists, format!("is there, with another password ({id})"))
@@ -324,11 +326,11 @@ impl<'a> Import<'a> {
         if let Some(edit) = attributes {
             match attributes_by(edit, &old.user.attributes, &self.declared) {
                 Ok((having, names)) => (next.user.attributes, changed) = (having, names),
-                Err(refusal) => return Decision::Nothing(Outcome::Refused(refusal)),
+                Err(refusal) => return Decision::Nothing(RowOutcome::Refused(refusal)),
             }
         }
         if next == *old {
-            return Decision::Nothing(Outcome::AlreadyThere(old.user.id));
+            return Decision::Nothing(RowOutcome::AlreadyThere(old.user.id));
         }
         if !given.update_time {
             next.user.update_time = self.clock.now();

@@ -1,7 +1,7 @@
 //! Owns users on the move: bringing them in from a file or another service's table, and writing them out.
 //!
 //! One user is a [`Record`] as it stands outside, a [`Candidate`] once every rule has been asked, and a row when the database has
-//! taken it. What becomes of each is an [`Outcome`].
+//! taken it. What becomes of each is an [`RowOutcome`].
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,7 +33,7 @@ pub use file_form::FileForm;
 pub use import::{Import, ImportSettings, OnConflict};
 pub use lines::MAX_ROW_BYTES;
 pub use ndjson::read_ndjson;
-pub use outcome::{ImportCounts, Outcome, Reason, RefusedRow};
+pub use outcome::{ImportCounts, Reason, RefusedRow, RowOutcome};
 pub use record::{Field, Record};
 pub use renames::Renames;
 pub use roles::{AccessCounts, AccessImport, AccessProblem};

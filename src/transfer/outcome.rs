@@ -85,7 +85,7 @@ impl RefusedRow {
 
 /// What became of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RowOutcome {
     /// The user is new.
     Added(UserId),
     /// The user is new, and nobody could sign up with its name.
@@ -100,7 +100,7 @@ pub enum Outcome {
     Refused(RefusedRow),
 }
 
-impl Outcome {
+impl RowOutcome {
     /// The id under which the user is there now, if it is.
     #[must_use]
     pub const fn id(&self) -> Option<UserId> {
@@ -138,21 +138,22 @@ pub struct ImportCounts {
 
 impl ImportCounts {
     /// Counts one row more, and whether an empty `is_active` has its user be inactive.
-    pub fn count(&mut self, outcome: &Outcome, is_active_empty: bool) {
+    pub fn count(&mut self, outcome: &RowOutcome, is_active_empty: bool) {
         self.rows += 1;
-        if is_active_empty && matches!(outcome, Outcome::Added(_) | Outcome::Noted(..) | Outcome::Updated(_))
+        if is_active_empty
+            && matches!(outcome, RowOutcome::Added(_) | RowOutcome::Noted(..) | RowOutcome::Updated(_))
         {
             self.inactive_since_empty += 1;
         }
-        if matches!(outcome, Outcome::Noted(..)) {
+        if matches!(outcome, RowOutcome::Noted(..)) {
             self.noted += 1;
         }
         *match outcome {
-            Outcome::Added(_) | Outcome::Noted(..) => &mut self.added,
-            Outcome::Updated(_) => &mut self.updated,
-            Outcome::AlreadyThere(_) => &mut self.already_there,
-            Outcome::Skipped(_) => &mut self.skipped,
-            Outcome::Refused(_) => &mut self.refused,
+            RowOutcome::Added(_) | RowOutcome::Noted(..) => &mut self.added,
+            RowOutcome::Updated(_) => &mut self.updated,
+            RowOutcome::AlreadyThere(_) => &mut self.already_there,
+            RowOutcome::Skipped(_) => &mut self.skipped,
+            RowOutcome::Refused(_) => &mut self.refused,
         } += 1;
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     audiences::Names,
-    event::{Entry, Event, When},
+    event::{Event, ToldEvent, When},
     interest::Interest,
     log::{OfUser, Since, View, deduplicated},
     split::in_messages,
@@ -127,7 +127,7 @@ impl Answers {
         let policies = interest.audiences.iter().map(|audience| Event::Policy { key: audience.key() });
         for event in policies.chain([Event::Keys]).filter(|event| interest.has(event)) {
             let when = When { time: Timestamp::from_micros(0), batch: 0 };
-            interest.add(changes, &Entry { event, when }, |time| time, &self.names);
+            interest.add(changes, &ToldEvent { event, when }, |time| time, &self.names);
         }
     }
 
@@ -214,7 +214,7 @@ impl Drop for Answer {
 /// What those of `interest` are told of what `view` has `since`.
 fn select(interest: &Interest, view: &View, since: Since, answers: &Answers) -> Selected {
     let until = |time| answers.settings.until(time);
-    let is_told = |entry: &&Entry| {
+    let is_told = |entry: &&ToldEvent| {
         let is_since = match since {
             // Whoever begins fetches keys and policies anyway.
             Since::All => !matches!(entry.event, Event::Keys | Event::Policy { .. }),

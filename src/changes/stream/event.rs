@@ -52,7 +52,7 @@ pub(super) struct When {
 
 /// What is remembered of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct ToldEvent {
     pub(super) event: Event,
     pub(super) when: When,
 }
@@ -149,7 +149,7 @@ impl When {
     }
 }
 
-impl Entry {
+impl ToldEvent {
     /// How many bytes it takes here.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.event.bytes()

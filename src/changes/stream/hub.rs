@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     answer::Answers,
     clients::Clients,
-    event::Entry,
+    event::ToldEvent,
     group::Group,
     interest::Interest,
     log::Log,
@@ -221,7 +221,7 @@ impl Hub {
                     Position { process, batch, time: read_until, mark: self.mark(interest) }.encode();
                 state.watchers -= self.tell_group(interest, group, &told, (batch, &position));
             }
-            for Entry { event, when } in told {
+            for ToldEvent { event, when } in told {
                 state.log.add(event, when);
             }
             if is_more {
@@ -236,7 +236,7 @@ impl Hub {
         &self,
         interest: &Interest,
         group: &mut Group,
-        told: &[Entry],
+        told: &[ToldEvent],
         (batch, position): (u64, &[u8]),
     ) -> usize {
         let until = |time| self.answers.settings.until(time);

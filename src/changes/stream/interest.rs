@@ -2,7 +2,7 @@
 
 use super::{
     audiences::{Names, WatchedAudiences},
-    event::{Entry, Event},
+    event::{Event, ToldEvent},
     told::{ChangesTold, EndedClient, EndedUser, Kinds, TakenScopes},
 };
 use crate::base::Timestamp;
@@ -37,7 +37,7 @@ impl Interest {
     pub(super) fn add(
         &self,
         changes: &mut ChangesTold,
-        entry: &Entry,
+        entry: &ToldEvent,
         until: impl Fn(Timestamp) -> Timestamp,
         names: &Names,
     ) {

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet, hash_map::Entry as Place},
+    collections::{HashMap, HashSet, hash_map::Entry},
     mem::take,
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     audiences::{At, union},
-    event::{Entry, Event, Taken, When},
+    event::{Event, Taken, ToldEvent, When},
 };
 use crate::{base::Timestamp, model::ClientId};
 
@@ -28,7 +28,7 @@ const SEGMENT: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Log {
     sealed: Vec<Segment>,
-    open: Vec<Entry>,
+    open: Vec<ToldEvent>,
     /// How many bytes both take.
     bytes: usize,
     /// Beyond how many the older half is forgotten.
@@ -37,7 +37,7 @@ pub(super) struct Log {
     forgotten: Option<Forgotten>,
 }
 
-type Segment = Arc<[Entry]>;
+type Segment = Arc<[ToldEvent]>;
 
 /// The log as it was at a moment.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl Log {
 
     /// Adds what is told next.
     pub(super) fn add(&mut self, event: Event, when: When) {
-        let entry = Entry { event, when };
+        let entry = ToldEvent { event, when };
         self.bytes += entry.bytes();
         self.open.push(entry);
         if self.open.len() >= SEGMENT {
@@ -149,7 +149,7 @@ impl Log {
 
 impl Forgotten {
     /// What is `known` to be forgotten, and `entry`.
-    fn with(known: Option<Self>, entry: &Entry) -> Self {
+    fn with(known: Option<Self>, entry: &ToldEvent) -> Self {
         let revokes = !matches!(entry.event, Event::Keys | Event::Policy { .. });
         let of_tokens = revokes.then_some(entry.when.time);
         Self {
@@ -161,12 +161,12 @@ impl Forgotten {
 
 impl View {
     /// All that is remembered, the latest last.
-    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &ToldEvent> {
         self.segments.iter().flat_map(|segment| segment.iter())
     }
 
     fn bytes(&self) -> usize {
-        self.entries().map(Entry::bytes).sum()
+        self.entries().map(ToldEvent::bytes).sum()
     }
 
     /// The same without what happened before `keep`, with each thing once; and if that is most of `most_bytes`, only the latest that fit
@@ -175,7 +175,7 @@ impl View {
         let mut forgotten = self.forgotten.filter(|forgotten| forgotten.of_all.time >= keep);
         let mut kept =
             deduplicated(self.entries().rev().filter(|entry| entry.when.time >= keep), OfUser::ByAudiences);
-        let mut bytes: usize = kept.iter().map(Entry::bytes).sum();
+        let mut bytes: usize = kept.iter().map(ToldEvent::bytes).sum();
         // So much is free afterwards that it is not made smaller again in a moment.
         if bytes > most_bytes / 8 * 7 {
             // What was heard while the past was read lies among that.
@@ -198,7 +198,10 @@ impl View {
 }
 
 /// What `entries` say, who come from the latest on, with each thing once: where it was told last.
-pub(super) fn deduplicated<'a>(entries: impl Iterator<Item = &'a Entry>, of_user: OfUser) -> Vec<Entry> {
+pub(super) fn deduplicated<'a>(
+    entries: impl Iterator<Item = &'a ToldEvent>,
+    of_user: OfUser,
+) -> Vec<ToldEvent> {
     let mut once = Deduplication { of_user, ..Deduplication::default() };
     for entry in entries {
         once.note(entry);
@@ -209,7 +212,7 @@ pub(super) fn deduplicated<'a>(entries: impl Iterator<Item = &'a Entry>, of_user
 /// What is kept, each thing once, and where which one is.
 #[derive(Default)]
 struct Deduplication {
-    kept: Vec<Entry>,
+    kept: Vec<ToldEvent>,
     of_user: OfUser,
     sessions: HashSet<Uuid>,
     users: HashMap<(Uuid, At), Sessions>,
@@ -239,7 +242,7 @@ struct Sessions {
 }
 
 impl Deduplication {
-    fn note(&mut self, entry: &Entry) {
+    fn note(&mut self, entry: &ToldEvent) {
         match &entry.event {
             Event::Session { id, user, at } => self.note_session((*id, user.unwrap_or(*id)), at, entry),
             Event::UserSessions { user, at } => self.note_others(self.key(*user, at), at, entry.when),
@@ -250,7 +253,7 @@ impl Deduplication {
         }
     }
 
-    fn note_session(&mut self, (id, user): (Uuid, Uuid), at: &At, entry: &Entry) {
+    fn note_session(&mut self, (id, user): (Uuid, Uuid), at: &At, entry: &ToldEvent) {
         if !self.sessions.insert(id) {
             return;
         }
@@ -279,23 +282,23 @@ impl Deduplication {
         let user = key.0;
         let of_user = self.users.entry(key).or_default();
         let known = of_user.others.and_then(|place| self.kept.get_mut(place as usize));
-        if let Some(Entry { event: Event::UserSessions { at: known_at, .. }, when: known }) = known {
+        if let Some(ToldEvent { event: Event::UserSessions { at: known_at, .. }, when: known }) = known {
             (*known, *known_at) = (known.latest(when), union(known_at, at));
         } else {
             of_user.others = u32::try_from(self.kept.len()).ok();
-            self.kept.push(Entry { event: Event::UserSessions { user, at: at.clone() }, when });
+            self.kept.push(ToldEvent { event: Event::UserSessions { user, at: at.clone() }, when });
         }
     }
 }
 
 /// Adds `entry` where `place` says, or to what is there.
-fn note_in<K>(place: Place<'_, K, usize>, entry: &Entry, kept: &mut Vec<Entry>) {
+fn note_in<K>(place: Entry<'_, K, usize>, entry: &ToldEvent, kept: &mut Vec<ToldEvent>) {
     match place {
-        Place::Vacant(place) => {
+        Entry::Vacant(place) => {
             place.insert(kept.len());
             kept.push(entry.clone());
         }
-        Place::Occupied(place) => {
+        Entry::Occupied(place) => {
             let known = &mut kept[*place.get()];
             known.when = known.when.latest(entry.when);
             if let (Event::Client { at: known, .. }, Event::Client { at, .. }) =

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     audiences::{Names, Shared},
-    event::{Entry, Event, When, committed},
+    event::{Event, ToldEvent, When, committed},
     group::Group,
     hub::Seat,
     interest::Interest,
@@ -187,7 +187,7 @@ impl State {
     }
 
     /// What is told next, as the next batch, as much as is told at a time; and whether more is left.
-    pub(super) fn next_told(&mut self) -> (Vec<Entry>, bool) {
+    pub(super) fn next_told(&mut self) -> (Vec<ToldEvent>, bool) {
         self.batch += 1;
         let (mut items, mut bytes) = (0, 0);
         let fitting = self.pending.iter().take_while(|(event, _)| {
@@ -200,7 +200,7 @@ impl State {
         let told: Vec<_> = self
             .pending
             .drain(..some)
-            .map(|(event, time)| Entry { event, when: When { time, batch } })
+            .map(|(event, time)| ToldEvent { event, when: When { time, batch } })
             .collect();
         self.pending_bytes -= told.iter().map(|entry| pending_bytes(&entry.event)).sum::<usize>();
         (told, !self.pending.is_empty())

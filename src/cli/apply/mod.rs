@@ -17,7 +17,7 @@ use super::{
     Failure, Output,
     confirm::is_answered_yes,
     records::Records,
-    remote::{Place, Remote},
+    remote::{Remote, WorksAt},
 };
 use crate::{
     config::Config,
@@ -48,7 +48,7 @@ pub(super) struct Apply {
     #[arg(long)]
     take_over: bool,
     #[command(flatten)]
-    place: Place,
+    place: WorksAt,
 }
 
 #[derive(Args, Debug)]
@@ -60,7 +60,7 @@ pub(super) struct Export {
     #[arg(long, value_name = "NAME", default_value = "exported", value_parser = set_name)]
     set: GroupName,
     #[command(flatten)]
-    place: Place,
+    place: WorksAt,
 }
 
 fn set_name(text: &str) -> Result<GroupName, String> {

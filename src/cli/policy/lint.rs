@@ -15,7 +15,7 @@ use crate::{
         CommandReason, Failure, Output,
         principal::audience,
         records::Records,
-        remote::{Place, Remote, answered, each},
+        remote::{Remote, WorksAt, answered, each},
     },
     config::Config,
     identity::{
@@ -45,7 +45,7 @@ pub(in crate::cli) struct Lint {
     file: PathBuf,
 }
 
-pub(super) async fn run(asked: Lint, place: Place, config: &Config, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(asked: Lint, place: WorksAt, config: &Config, output: Output) -> Result<(), Failure> {
     let Lint { public_services, service, known_scopes, file } = asked;
     let set = read_file(&file)?;
     let known = match service {
@@ -63,7 +63,7 @@ pub(super) async fn run(asked: Lint, place: Place, config: &Config, output: Outp
 /// The scopes that roles of `service` give, and those that clients are registered with for it.
 async fn scopes_of(
     service: &AudienceName,
-    place: Place,
+    place: WorksAt,
     config: &Config,
 ) -> Result<BTreeSet<String>, Failure> {
     if let Some(remote) = place.connect(config).await? {

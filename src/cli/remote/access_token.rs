@@ -37,14 +37,14 @@ const SECRET_VARIABLE: &str = "SIGNET_CLIENT_SECRET";
 pub(super) type Issuer = IdentityServiceClient<Channel>;
 
 /// What a client proves with who it is.
-pub(super) enum Proof {
+pub(super) enum ClientProof {
     /// Its secret.
     Secret(Zeroizing<String>),
     /// Its private key, and who issues the tokens.
     Key(Box<ClientKey>, String),
 }
 
-impl Proof {
+impl ClientProof {
     /// The one in the file that is named, or in the environment.
     pub(super) fn read(
         secret: Option<PathBuf>,
@@ -79,12 +79,12 @@ impl Proof {
 pub(super) async fn of_client(
     mut issuer: Issuer,
     id: String,
-    proof: Proof,
+    proof: ClientProof,
 ) -> Result<Zeroizing<String>, Failure> {
     let client = || {
         let credential = match &proof {
-            Proof::Secret(secret) => Credential::ClientSecret(secret.to_string()),
-            Proof::Key(key, issuer) => {
+            ClientProof::Secret(secret) => Credential::ClientSecret(secret.to_string()),
+            ClientProof::Key(key, issuer) => {
                 let now = Clock::system().now();
                 Credential::ClientAssertion(key.assertion(&id, issuer, now, &Entropy::system())?)
             }

@@ -33,7 +33,7 @@ use crate::{
         v1::identity_service_client::IdentityServiceClient,
     },
 };
-use access_token::Proof;
+use access_token::ClientProof;
 use address::Address;
 pub(super) use address::roots;
 pub(super) use login::{LoginAt, LogoutAt, log_in, log_out};
@@ -55,12 +55,12 @@ pub(super) struct Over<C: Subcommand> {
     #[command(subcommand)]
     pub(super) command: C,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) place: WorksAt,
 }
 
 /// Where a command works: on the database of the settings here, or over the admin API of a service.
 #[derive(Args, Debug)]
-pub(super) struct Place {
+pub(super) struct WorksAt {
     /// Work over the admin API of the service at this address, instead of on the database: HOST:PORT of its --admin-addr. It takes the
     /// login of `signet login`, or --client-id. Beyond this machine it is called by TLS alone; on it, by TLS if https:// is before it.
     #[arg(long, env = "SIGNET_SERVER", global = true, value_name = "ADDR", help_heading = HEADING)]
@@ -101,7 +101,7 @@ pub(super) type Calls = InterceptedService<Channel, Bearer>;
 #[derive(Clone, Debug)]
 pub(super) struct Bearer(MetadataValue<Ascii>);
 
-impl Place {
+impl WorksAt {
     /// The service whose admin API is meant; none if it is the database.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ impl Place {
         let issuer = IdentityServiceClient::new(channel.clone());
         let token = match client_id {
             Some(id) => {
-                let proof = Proof::read(client_secret_file, client_key_file, config)?;
+                let proof = ClientProof::read(client_secret_file, client_key_file, config)?;
                 access_token::of_client(issuer, id, proof).await?
             }
             None if client_secret_file.is_some() || client_key_file.is_some() => {

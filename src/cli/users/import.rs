@@ -25,8 +25,8 @@ use crate::{
     identity::passwords::Prehashes,
     install::{Missing, own_files},
     transfer::{
-        AccessCounts, AccessImport, AccessProblem, Import, ImportCounts, ImportSettings, OnConflict, Outcome,
-        Realm, Renames, RowRules,
+        AccessCounts, AccessImport, AccessProblem, Import, ImportCounts, ImportSettings, OnConflict, Realm,
+        Renames, RowOutcome, RowRules,
     },
 };
 
@@ -289,7 +289,7 @@ async fn take_all(
         if let Some(access) = &mut access {
             for (grants, outcome) in batch.grants.iter().zip(&outcomes) {
                 // Whoever has logged in since, or was changed here, may have been given other roles, too.
-                let id = outcome.id().filter(|_| !matches!(outcome, Outcome::Skipped(_)));
+                let id = outcome.id().filter(|_| !matches!(outcome, RowOutcome::Skipped(_)));
                 if let Some(id) = id {
                     access.give(id, grants).await?;
                 }

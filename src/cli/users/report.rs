@@ -17,7 +17,7 @@ use crate::{
     cli::{Failure, Output, output::legible},
     files::{OwnFiles, create_new, remove},
     observe::is_dumb,
-    transfer::{Outcome, Row},
+    transfer::{Row, RowOutcome},
 };
 
 /// How much of a name is shown, in characters: what is refused may be long.
@@ -119,22 +119,22 @@ impl Reporter {
     }
 
     /// Tells what became of `row`.
-    pub(super) fn tell(&mut self, row: &Row, outcome: &Outcome) -> Result<(), Failure> {
+    pub(super) fn tell(&mut self, row: &Row, outcome: &RowOutcome) -> Result<(), Failure> {
         let object = match outcome {
-            Outcome::Refused(refusal) => {
+            RowOutcome::Refused(refusal) => {
                 let object = self.object(row, "refused", refusal.reason.name(), &refusal.problem);
                 let line = self.text(row, &refusal.problem);
                 self.bar.suspend(|| self.output.row_problem(&line, &object));
                 Some(object)
             }
-            Outcome::Skipped(id) => Some(self.object(
+            RowOutcome::Skipped(id) => Some(self.object(
                 row,
                 "skipped",
                 "USER_EXISTS",
                 &format!("is there, with another password or id ({id})"),
             )),
-            Outcome::Noted(_, note) => Some(self.object(row, "added", note.reason.name(), &note.problem)),
-            Outcome::Added(_) | Outcome::Updated(_) | Outcome::AlreadyThere(_) => None,
+            RowOutcome::Noted(_, note) => Some(self.object(row, "added", note.reason.name(), &note.problem)),
+            RowOutcome::Added(_) | RowOutcome::Updated(_) | RowOutcome::AlreadyThere(_) => None,
         };
         if let (Some(report), Some(object)) = (&mut self.report, object) {
             report.tell(&object)?;
@@ -214,13 +214,13 @@ impl Reporter {
 
 /// How the file of ids calls `outcome`. A user who was skipped may be another person than the row's, so whoever gives users what refers
 /// to the row must be able to tell.
-const fn name(outcome: &Outcome) -> &'static str {
+const fn name(outcome: &RowOutcome) -> &'static str {
     match outcome {
-        Outcome::Added(_) | Outcome::Noted(..) => "added",
-        Outcome::Updated(_) => "updated",
-        Outcome::AlreadyThere(_) => "already_there",
-        Outcome::Skipped(_) => "skipped",
-        Outcome::Refused(_) => "refused",
+        RowOutcome::Added(_) | RowOutcome::Noted(..) => "added",
+        RowOutcome::Updated(_) => "updated",
+        RowOutcome::AlreadyThere(_) => "already_there",
+        RowOutcome::Skipped(_) => "skipped",
+        RowOutcome::Refused(_) => "refused",
     }
 }
 

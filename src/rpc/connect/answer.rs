@@ -16,7 +16,7 @@ use tonic::{Code, Status, body::Body};
 use super::{
     CacheFor, Method,
     call::{Call, Codec, StreamType},
-    failure::{Failure, broken_off, failed},
+    error_body::{ErrorBody, broken_off, failed},
     json,
 };
 use crate::{
@@ -41,7 +41,7 @@ pub(super) struct Answers {
 }
 
 /// What a call has come to.
-struct Outcome {
+struct Finished {
     headers: HeaderMap,
     trailers: HeaderMap,
     result: Result<Bytes, Status>,
@@ -61,7 +61,7 @@ impl Answers {
 
     /// The answer to `call` that `response`, by gRPC, is.
     pub(super) async fn unary(&self, call: &Call, response: Response<MeteredBody>) -> Response<Body> {
-        let Outcome { headers, trailers, result, keeper, cache } = Outcome::read(response).await;
+        let Finished { headers, trailers, result, keeper, cache } = Finished::read(response).await;
         let told = match result {
             Ok(frame) => self.message(call, &frame).await.map_err(Status::from),
             Err(status) => Err(status),
@@ -72,11 +72,11 @@ impl Answers {
                 (StatusCode::OK, message, call.codec.content_type(StreamType::Unary), may_compress)
             }
             Err(status) => {
-                let failure = self.failure(&status);
+                let body = self.error_body(&status);
                 // HTTP has a word of its own for what there is not.
                 let is_missing = call.method.is_none() && status.code() == Code::Unimplemented;
-                let http_status = if is_missing { StatusCode::NOT_FOUND } else { failure.status };
-                (http_status, failure.json(), Codec::Json.content_type(StreamType::Unary), false)
+                let http_status = if is_missing { StatusCode::NOT_FOUND } else { body.status };
+                (http_status, body.json(), Codec::Json.content_type(StreamType::Unary), false)
             }
         };
         let smaller = if may_compress && call.takes_gzip { gzip::smaller_message(&body).await } else { None };
@@ -105,14 +105,14 @@ impl Answers {
     }
 
     /// How `status` looks, in an answer of its own or at the end of a stream.
-    pub(super) fn failure(&self, status: &Status) -> Failure {
-        Failure::of(status, &self.details)
+    pub(super) fn error_body(&self, status: &Status) -> ErrorBody {
+        ErrorBody::of(status, &self.details)
     }
 
     fn refusal(&self, error: Error) -> Response<Body> {
-        let failure = self.failure(&error.into());
-        let status = failure.status;
-        let mut answer = Response::new(Body::new(Full::new(failure.json())));
+        let body = self.error_body(&error.into());
+        let status = body.status;
+        let mut answer = Response::new(Body::new(Full::new(body.json())));
         *answer.status_mut() = status;
         answer.headers_mut().insert(CONTENT_TYPE, Codec::Json.content_type(StreamType::Unary));
         answer.headers_mut().insert(CACHE_CONTROL, kept_for(None));
@@ -141,7 +141,7 @@ impl Answers {
     }
 }
 
-impl Outcome {
+impl Finished {
     /// Reads `response` to its end: by Connect, the status stands at the beginning.
     async fn read(response: Response<MeteredBody>) -> Self {
         let (mut head, mut body) = response.into_parts();

@@ -14,7 +14,7 @@ use crate::{errors::connect_code, model::Error};
 
 /// An error in JSON: a body of its own, or the end of a stream.
 #[derive(Debug, Serialize)]
-pub(super) struct Failure {
+pub(super) struct ErrorBody {
     code: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
@@ -33,7 +33,7 @@ struct Detail {
     debug: Option<DynamicMessage>,
 }
 
-impl Failure {
+impl ErrorBody {
     /// Of `status`, whose details are of the types in `details`, or unknown.
     pub(super) fn of(status: &Status, details: &DescriptorPool) -> Self {
         let (code, http_status) = connect_code(status.code());
@@ -104,7 +104,7 @@ mod tests {
             let details =
                 pb::Status { details: vec![detail], ..pb::Status::default() }.encode_to_vec().into();
             let status = Status::with_details(Code::Unavailable, "later", details);
-            let told: Value = serde_json::from_slice(&Failure::of(&status, &ERROR_DETAILS).json()).unwrap();
+            let told: Value = serde_json::from_slice(&ErrorBody::of(&status, &ERROR_DETAILS).json()).unwrap();
             assert_eq!((&told["code"], &told["message"]), (&"unavailable".into(), &"later".into()));
             let detail = &told["details"][0];
             assert_eq!(detail["type"], "google.rpc.RetryInfo");

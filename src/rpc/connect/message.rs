@@ -42,13 +42,13 @@ enum Progress {
     /// Nobody has asked for it.
     Unread(Bytes),
     /// It is long, and becomes a frame elsewhere.
-    Reading(Reading),
+    Reading(MessageRead),
     /// The head of its frame has been read, and the message itself comes next.
     Head(Bytes),
     Over,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+type MessageRead = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
 
 impl Call {
     /// The message in `body`, which has `max_bytes` at most.
@@ -104,7 +104,7 @@ impl Call {
 
 impl MessageBody {
     /// Begins to read `message`: the first frame, or how it comes to be.
-    fn begin(&mut self, message: Bytes) -> Result<Result<Bytes, Reading>, Error> {
+    fn begin(&mut self, message: Bytes) -> Result<Result<Bytes, MessageRead>, Error> {
         let Some(method) = &self.call.method else { return Err(Error::Unimplemented) };
         match self.call.codec {
             Codec::Json => {

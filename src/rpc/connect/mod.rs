@@ -5,7 +5,7 @@ mod answer;
 mod call;
 #[cfg(test)]
 mod conformance;
-mod failure;
+mod error_body;
 mod json;
 mod message;
 mod shape;

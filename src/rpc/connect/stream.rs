@@ -18,7 +18,7 @@ use super::{
     Method,
     answer::{Answers, is_metadata},
     call::{Call, Codec, StreamType},
-    failure::{Failure, broken_off, failed},
+    error_body::{ErrorBody, broken_off, failed},
     message::END_OF_STREAM,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Serialize)]
 struct End {
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
+    error: Option<ErrorBody>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, Vec<String>>,
 }
@@ -133,7 +133,7 @@ impl Answering {
 
     fn end(&mut self, status: Option<Status>, trailers: &HeaderMap) -> Bytes {
         self.is_over = true;
-        let error = status.map(|status| self.answers.failure(&status));
+        let error = status.map(|status| self.answers.error_body(&status));
         let mut metadata = BTreeMap::<_, Vec<_>>::new();
         for (name, value) in trailers.iter().filter(|(name, _)| is_metadata(name)) {
             let text = match value.to_str() {
@@ -144,7 +144,7 @@ impl Answering {
         }
         let mut end = End { error, metadata };
         let json = serde_json::to_vec(&end).or_else(|_| {
-            end.error.iter_mut().for_each(Failure::forget_debug);
+            end.error.iter_mut().for_each(ErrorBody::forget_debug);
             serde_json::to_vec(&end)
         });
         enveloped(END_OF_STREAM, &json.unwrap_or_default()).unwrap_or_default()

@@ -201,7 +201,7 @@ impl Dialect {
 }
 
 /// What was read so far.
-struct Reading {
+struct ParametersRead {
     query: Serializer<'static, String>,
     given: Vec<&'static str>,
     mode: Option<Protection>,
@@ -219,7 +219,7 @@ struct Reading {
 /// What is wrong with one of them: a value is never repeated, and the name of one that is not known neither, since it may be what follows
 /// an `&` in a password.
 pub(super) fn read(query: &str, dialect: Dialect) -> Result<UrlParameters, String> {
-    let mut reading = Reading {
+    let mut reading = ParametersRead {
         query: Serializer::new(String::new()),
         given: Vec::new(),
         mode: None,
@@ -250,7 +250,7 @@ pub(super) fn read(query: &str, dialect: Dialect) -> Result<UrlParameters, Strin
     reading.settle(dialect)
 }
 
-impl Reading {
+impl ParametersRead {
     fn take(&mut self, key: &str, value: &str, meaning: Meaning) -> Result<(), String> {
         match meaning {
             NoEffect => {}

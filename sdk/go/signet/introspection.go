@@ -3,7 +3,6 @@ package signet
 import (
 	"context"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -11,9 +10,6 @@ import (
 )
 
 // This file owns asking Signet what a token is worth (RFC 7662): for the roles of a token that had no room for them.
-
-// introspectionTimeout is how long a call waits for what introspection answers.
-const introspectionTimeout = 5 * time.Second
 
 // Introspection is what is told of a token.
 type Introspection struct {
@@ -25,7 +21,8 @@ type Introspection struct {
 
 // Introspector tells what a token is worth at this moment.
 type Introspector interface {
-	// Introspect asks about a token. If it fails, the call is answered with UNAVAILABLE.
+	// Introspect asks about a token. If it fails, or takes more than 5 seconds, the calls that wait are answered with UNAVAILABLE: calls
+	// with one token share a question. The context has the values of the call that asked first.
 	Introspect(ctx context.Context, token string) (Introspection, error)
 }
 
@@ -33,10 +30,9 @@ type Introspector interface {
 type introspection struct {
 	server Server
 	source *TokenSource
-	clock  Clock
 
 	mu       sync.Mutex
-	next     int
+	next     int                         // the replica that is asked first
 	channels map[string]*grpc.ClientConn // kept, since calls wait for answers
 }
 
@@ -46,17 +42,19 @@ func newIntrospection(server Server, client ClientAuth, clock Clock, random func
 	if err != nil {
 		return nil, err
 	}
-	return &introspection{server: server, source: source, clock: clock, channels: make(map[string]*grpc.ClientConn)}, nil
+	return &introspection{server: server, source: source, channels: make(map[string]*grpc.ClientConn)}, nil
 }
 
 // Introspect implements [Introspector].
 func (i *introspection) Introspect(ctx context.Context, token string) (Introspection, error) {
-	ctx, cancel := withTimeout(ctx, i.clock, introspectionTimeout, context.DeadlineExceeded)
-	defer cancel()
+	i.mu.Lock()
+	first := i.next
+	i.mu.Unlock()
 	var err error
-	for range i.server.Addresses {
+	for at := range len(i.server.Addresses) {
+		replica := (first + at) % len(i.server.Addresses)
 		var channel *grpc.ClientConn
-		if channel, err = i.channel(); err != nil {
+		if channel, err = i.channel(i.server.Addresses[replica]); err != nil {
 			return Introspection{}, err
 		}
 		var told *identityv1.IntrospectTokenResponse
@@ -64,17 +62,21 @@ func (i *introspection) Introspect(ctx context.Context, token string) (Introspec
 		if told, err = identityv1.NewTokenServiceClient(channel).IntrospectToken(ctx, request); err == nil {
 			return Introspection{Active: told.GetActive(), Roles: told.GetRoles()}, nil
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		i.mu.Lock()
-		i.next++
+		if i.next == replica { // Of many questions that fail together the first one says so.
+			i.next = (replica + 1) % len(i.server.Addresses)
+		}
 		i.mu.Unlock()
 	}
 	return Introspection{}, err
 }
 
-func (i *introspection) channel() (*grpc.ClientConn, error) {
+func (i *introspection) channel(address string) (*grpc.ClientConn, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	address := i.server.Addresses[i.next%len(i.server.Addresses)]
 	if channel := i.channels[address]; channel != nil {
 		return channel, nil
 	}

@@ -2,8 +2,13 @@ package signet_test
 
 import (
 	"context"
+	"errors"
+	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -27,6 +32,19 @@ type introspecting struct {
 	roles    []string
 	isActive bool
 	asked    atomic.Int64
+	server   *grpc.Server
+}
+
+// start serves within the process.
+func (i *introspecting) start(t *testing.T) *bufconn.Listener {
+	t.Helper()
+	i.server = grpc.NewServer()
+	identityv1.RegisterIdentityServiceServer(i.server, i)
+	identityv1.RegisterTokenServiceServer(i.server, i)
+	listener := bufconn.Listen(1 << 16)
+	go func() { _ = i.server.Serve(listener) }()
+	t.Cleanup(i.server.Stop)
+	return listener
 }
 
 func (*introspecting) IssueToken(_ context.Context, request *identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
@@ -48,12 +66,7 @@ func (i *introspecting) IntrospectToken(
 
 func TestRolesThatHadNoRoomInTheTokenAreAskedFor(t *testing.T) {
 	told := &introspecting{roles: []string{"picker"}, isActive: true}
-	server := grpc.NewServer()
-	identityv1.RegisterIdentityServiceServer(server, told)
-	identityv1.RegisterTokenServiceServer(server, told)
-	listener := bufconn.Listen(1 << 16)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
+	listener := told.start(t)
 	at := signet.Server{
 		Addresses: []string{"passthrough:///signet"}, TransportCredentials: insecure.NewCredentials(),
 		DialOptions: []grpc.DialOption{dialer(listener)},
@@ -75,7 +88,155 @@ func TestRolesThatHadNoRoomInTheTokenAreAskedFor(t *testing.T) {
 	told.isActive = false
 	_, err = verifier.Verify(t.Context(), omitted, rule)
 	wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
-	server.Stop()
+	told.server.Stop()
 	_, err = verifier.Verify(t.Context(), omitted, rule)
 	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+}
+
+// askedBy is an introspector of the test's own.
+type askedBy func(ctx context.Context, token string) (signet.Introspection, error)
+
+func (a askedBy) Introspect(ctx context.Context, token string) (signet.Introspection, error) {
+	return a(ctx, token)
+}
+
+// pickers are let in, whatever their tokens have no room for.
+var pickers = signet.Rule{AnyRoles: []string{"picker"}}
+
+func withoutRoom(issuer *signettest.Issuer) string {
+	return issuer.Token(signettest.User{Claims: map[string]any{"roles_omitted": true}})
+}
+
+func TestCallsWithOneTokenShareAQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := signettest.NewIssuer(t)
+		answer := make(chan struct{})
+		var asked atomic.Int64
+		verifier := issuer.Verifier(t, "stock", signet.WithIntrospector(askedBy(func(ctx context.Context, _ string) (signet.Introspection, error) {
+			asked.Add(1)
+			select {
+			case <-answer:
+				return signet.Introspection{Active: true, Roles: []string{"picker"}}, nil
+			case <-ctx.Done():
+				return signet.Introspection{}, ctx.Err()
+			}
+		})))
+		token := withoutRoom(issuer)
+		ctx, giveUp := context.WithCancel(t.Context())
+		var first, all sync.WaitGroup
+		first.Go(func() {
+			_, err := verifier.Verify(ctx, token, pickers)
+			wantReason(t, err, codes.Canceled, signet.ReasonUnavailable)
+		})
+		synctest.Wait()
+		for range 50 {
+			all.Go(func() {
+				if _, err := verifier.Verify(t.Context(), token, pickers); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		giveUp() // The question goes on for the others.
+		first.Wait()
+		close(answer)
+		all.Wait()
+		if asked.Load() != 1 {
+			t.Errorf("it was asked %d times", asked.Load())
+		}
+		if _, err := verifier.Verify(t.Context(), token, pickers); err != nil || asked.Load() != 2 { // What was told is not kept.
+			t.Errorf("%v, asked %d times", err, asked.Load())
+		}
+	})
+}
+
+func TestAThousandQuestionsAreOpenAtOnceAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := signettest.NewIssuer(t)
+		answer := make(chan struct{})
+		verifier := issuer.Verifier(t, "stock", signet.WithIntrospector(askedBy(func(context.Context, string) (signet.Introspection, error) {
+			<-answer
+			return signet.Introspection{Active: true, Roles: []string{"picker"}}, nil
+		})))
+		var all sync.WaitGroup
+		var last string
+		for range 1_000 {
+			token := withoutRoom(issuer)
+			last = token
+			all.Go(func() {
+				if _, err := verifier.Verify(t.Context(), token, pickers); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		one := withoutRoom(issuer)
+		_, err := verifier.Verify(t.Context(), one, pickers)
+		wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+		all.Go(func() { // One that is asked about already takes no place.
+			if _, err := verifier.Verify(t.Context(), last, pickers); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		close(answer)
+		all.Wait()
+		if _, err := verifier.Verify(t.Context(), one, pickers); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnIntrospectorThatNeverAnswersOrPanicsIsOneThatCannotBeAsked(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	broken := issuer.Verifier(t, "stock", signet.WithIntrospector(askedBy(func(context.Context, string) (signet.Introspection, error) {
+		panic("a bug")
+	})))
+	_, err := broken.Verify(t.Context(), withoutRoom(issuer), pickers)
+	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+	asked, release := make(chan struct{}), make(chan struct{})
+	silent := issuer.Verifier(t, "stock", signet.WithIntrospector(askedBy(func(context.Context, string) (signet.Introspection, error) {
+		close(asked)
+		<-release
+		return signet.Introspection{}, errors.New("late")
+	})))
+	defer close(release)
+	go func() {
+		<-asked
+		issuer.Advance(5 * time.Second)
+	}()
+	_, err = silent.Verify(t.Context(), withoutRoom(issuer), pickers)
+	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+}
+
+func TestQuestionsThatFailTogetherAllGoOnToTheReplicaThatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := (&introspecting{roles: []string{"picker"}, isActive: true}).start(t)
+		fails := make(chan struct{})
+		at := signet.Server{
+			Addresses: []string{"passthrough:///away", "passthrough:///signet"}, TransportCredentials: insecure.NewCredentials(),
+			AllowPlaintext: "it is one process",
+			DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+				if address == "away" {
+					<-fails
+					return nil, errors.New("connection refused")
+				}
+				return listener.DialContext(ctx)
+			})},
+		}
+		issuer := signettest.NewIssuer(t)
+		verifier := issuer.Verifier(t, "stock", signet.WithIntrospection(at, signet.ClientSecret("id", "secret")))
+		var all sync.WaitGroup
+		for range 8 {
+			token := withoutRoom(issuer)
+			all.Go(func() {
+				if _, err := verifier.Verify(t.Context(), token, pickers); err != nil {
+					t.Error(err, errors.Unwrap(err))
+				}
+			})
+		}
+		synctest.Wait()
+		close(fails)
+		all.Wait()
+	})
 }

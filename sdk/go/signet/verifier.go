@@ -26,7 +26,7 @@ type Verifier struct {
 	keys             *issuerKeys
 	seen             *seenTokens
 	revocations      *revocations // nil if they are not followed
-	introspector     Introspector // nil if there is none
+	questions        *questions   // nil if there is no introspection
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -71,7 +71,8 @@ func NewVerifier(issuer, audience string, options ...VerifierOption) (*Verifier,
 		if err != nil {
 			return nil, err
 		}
-		v.introspector = introspector
+		v.questions = newQuestions(all.clock, introspector)
+		v.closers = append(v.closers, v.questions.close)
 		if closer, ok := introspector.(interface{ close() }); ok {
 			v.closers = append(v.closers, closer.close)
 		}
@@ -261,13 +262,11 @@ func (v *Verifier) checkRoles(ctx context.Context, token string, caller *Caller,
 		return nil, denied(ReasonRolesNotInToken, "the access token is meant for several audiences", "required_role", required)
 	case slices.ContainsFunc(rule.AnyRoles, caller.HasRole):
 		return caller, nil
-	case said.RolesOmitted && v.introspector == nil:
+	case said.RolesOmitted && v.questions == nil:
 		return nil, unavailable("the access token had no room for roles, and introspection is not set up")
 	case said.RolesOmitted:
-		told, err := v.introspector.Introspect(ctx, token)
-		if err != nil {
-			refusal := unavailable("introspection cannot be asked")
-			refusal.cause = err
+		told, refusal := v.questions.ask(ctx, token)
+		if refusal != nil {
 			return nil, refusal
 		}
 		if !told.Active {

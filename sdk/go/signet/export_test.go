@@ -77,6 +77,16 @@ func (v *Verifier) RevokedForTest() int {
 	return len(v.revocations.revoked.entries)
 }
 
+// KeptSinceForTest is from when on it is counted how long each is kept of what was revoked.
+func (v *Verifier) KeptSinceForTest() (since []time.Time) {
+	v.revocations.revoked.mu.RLock()
+	defer v.revocations.revoked.mu.RUnlock()
+	for _, entry := range v.revocations.revoked.entries {
+		since = append(since, entry.since)
+	}
+	return since
+}
+
 // SeenForTest puts tokens among those that were seen, by number, and says which are still remembered.
 func SeenForTest(limit int, put []int, ask func(put int) []int) (remembered []int) {
 	seen := newSeenTokens(limit)

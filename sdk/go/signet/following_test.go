@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	eventsv1 "example.com/signet/sdk/go/identity/events/v1"
 	"example.com/signet/sdk/go/signet"
@@ -215,6 +217,54 @@ func TestThatMayBeForgottenWhichNoTokenOutlives(t *testing.T) {
 	verifier.TellForTest(beat("b"))
 	if kept := verifier.RevokedForTest(); kept != 0 {
 		t.Errorf("%d are kept", kept)
+	}
+}
+
+func TestWhatHasNoTimeCoversAllTokensThatItNamesUntilNoneLives(t *testing.T) {
+	for name, at := range map[string]*timestamppb.Timestamp{"absent": nil, "not to be read": {Seconds: 1 << 60}} {
+		t.Run(name, func(t *testing.T) {
+			issuer := signettest.NewIssuer(t)
+			verifier, clock := startVerifier(t, issuer.Identifier(), "stock", issuer.Clock().Now().Unix(), mustJWKS(t, issuer),
+				signet.WithRevocationSource(silentStream{}))
+			client := signettest.NewUUID()
+			verifier.TellForTest(complete("a"))
+			ended := &eventsv1.Changes{EndedClients: []*eventsv1.EndedClient{{ClientId: client, Time: at}}}
+			verifier.TellForTest(&eventsv1.WatchResponse{Part: &eventsv1.WatchResponse_Changes{Changes: ended}})
+			clock.Advance(900 * time.Second)
+			issuer.Advance(900 * time.Second)
+			verifier.TellForTest(beat("b"))
+			err := verify(t, verifier, issuer.Token(signettest.Client{ID: client}))
+			wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
+			if err := verify(t, verifier, issuer.Token(signettest.Client{})); err != nil {
+				t.Errorf("another client: %v", err)
+			}
+			clock.Advance(100 * time.Second)
+			verifier.TellForTest(beat("b"))
+			if kept := verifier.RevokedForTest(); kept != 0 {
+				t.Errorf("%d are kept", kept)
+			}
+		})
+	}
+}
+
+func TestNoStepOfTheWallClockHasWhatWasRevokedForgotten(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	verifier, err := signet.NewVerifier(issuer.Identifier(), "stock", signet.WithKeySource(fixedKeys(mustJWKS(t, issuer))),
+		signet.WithRevocationSource(silentStream{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(verifier.Close)
+	ahead := timestamppb.New(time.Now().Add(6 * time.Second)) // as Signet tells it
+	verifier.TellForTest(&eventsv1.WatchResponse{Part: &eventsv1.WatchResponse_Changes{Changes: &eventsv1.Changes{
+		EndedSessions:     []string{signettest.NewUUID()},
+		EndedUserSessions: []*eventsv1.EndedUserSessions{{Subject: signettest.NewUUID(), Time: ahead}},
+		EndedClients:      []*eventsv1.EndedClient{{ClientId: signettest.NewUUID()}},
+	}}})
+	for _, at := range verifier.KeptSinceForTest() {
+		if !strings.Contains(at.String(), " m=") { // The one form in which package time shows that there is a monotonic reading.
+			t.Errorf("it is kept for some time since %v, which who sets the clock forward ends", at)
+		}
 	}
 }
 

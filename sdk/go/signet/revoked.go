@@ -40,10 +40,14 @@ const (
 	revokedScope
 )
 
-// revokedEntry is until when tokens are revoked by their `iat`, and since when that is known.
+// revokedEntry is up to which `iat` tokens are revoked, and from when on it is counted how long that is kept: from when it was told, or from
+// `until` if that is later. since is by the monotonic clock: who sets the other one forward has nothing forgotten.
 type revokedEntry struct {
-	until, told time.Time
+	until, since time.Time
 }
+
+// anyTime is later than each time that can be told.
+var anyTime = time.Date(10_000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // revoked is what the stream has told.
 type revoked struct {
@@ -89,16 +93,20 @@ func (r *revoked) takeChanges(changes *eventsv1.Changes, now time.Time) (hasChan
 		if found && before.until.After(until) { // Of several times the latest counts.
 			until = before.until
 		}
-		r.entries[key] = revokedEntry{until: until, told: now}
+		since := now
+		if ahead := until.Sub(now); ahead > 0 && !until.Equal(anyTime) {
+			since = now.Add(ahead)
+		}
+		r.entries[key] = revokedEntry{until: until, since: since}
 	}
 	for _, session := range changes.GetEndedSessions() {
 		keep(revokedKey{kind: revokedSession, id: strings.ToLower(session)}, now)
 	}
 	for _, user := range changes.GetEndedUserSessions() {
-		keep(revokedKey{kind: revokedUser, id: strings.ToLower(user.GetSubject())}, timeOf(user.GetTime(), now))
+		keep(revokedKey{kind: revokedUser, id: strings.ToLower(user.GetSubject())}, timeOf(user.GetTime()))
 	}
 	for _, client := range changes.GetEndedClients() {
-		keep(revokedKey{kind: revokedClient, id: client.GetClientId()}, timeOf(client.GetTime(), now))
+		keep(revokedKey{kind: revokedClient, id: client.GetClientId()}, timeOf(client.GetTime()))
 	}
 	for _, taken := range changes.GetTakenScopes() {
 		for _, scope := range taken.GetScopes() {
@@ -106,16 +114,17 @@ func (r *revoked) takeChanges(changes *eventsv1.Changes, now time.Time) (hasChan
 				kind: revokedScope, id: strings.ToLower(taken.GetSubject()), clientID: taken.GetClientId(), audience: taken.GetAudience(),
 				scope: scope,
 			}
-			keep(key, timeOf(taken.GetTime(), now))
+			keep(key, timeOf(taken.GetTime()))
 		}
 	}
 	return hasChanged
 }
 
-// timeOf is the time that was told, with its nanoseconds. One that cannot be read revokes what was issued up to now.
-func timeOf(told *timestamppb.Timestamp, now time.Time) time.Time {
+// timeOf is the time that was told, with its nanoseconds. Where there is none, or none that can be read, tokens of any time are meant: rather
+// one too many is refused than one too few.
+func timeOf(told *timestamppb.Timestamp) time.Time {
 	if !told.IsValid() {
-		return now
+		return anyTime
 	}
 	return told.AsTime()
 }
@@ -137,11 +146,7 @@ func (r *revoked) clean(now time.Time) {
 	}
 	r.cleaned = now
 	for key, entry := range r.entries {
-		last := entry.told
-		if entry.until.After(last) {
-			last = entry.until
-		}
-		if now.Sub(last) > r.keepFor {
+		if now.Sub(entry.since) > r.keepFor {
 			delete(r.entries, key)
 		}
 	}

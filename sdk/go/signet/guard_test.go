@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,5 +289,43 @@ func TestAHookThatPanicsDisturbsNoCall(t *testing.T) {
 	}
 	if got := strings.Join(reasons, " "); got != "OK new OK seen" {
 		t.Error(got)
+	}
+}
+
+// stepped is a clock that is set forward while its timers stand still, as when a machine wakes up.
+type stepped struct {
+	*signettest.Clock
+	ahead *atomic.Int64 // nanoseconds
+}
+
+func (s stepped) Now() time.Time { return s.Clock.Now().Add(time.Duration(s.ahead.Load())) }
+
+func TestAStreamEndsSoonAfterTheClockWasSetForward(t *testing.T) {
+	for name, c := range map[string]struct {
+		step         time.Duration
+		code         codes.Code
+		reason       string
+		isNotRevoked bool
+	}{
+		"beyond its token's expiry":                {16 * time.Minute, codes.Unauthenticated, signet.ReasonTokenExpired, false},
+		"and nothing was heard since before that":  {time.Minute, codes.Unavailable, signet.ReasonUnavailable, false},
+		"and it is not followed what was revoked ": {16 * time.Minute, codes.Unauthenticated, signet.ReasonTokenExpired, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer := signettest.NewIssuer(t)
+			clock := stepped{issuer.Clock(), &atomic.Int64{}}
+			ended := make(chan error, 1)
+			options := []signet.VerifierOption{signet.WithClock(clock)}
+			if c.isNotRevoked {
+				options = append(options, signet.WithStaleRevocations())
+			}
+			listener := serve(t, guarded{watch: idle(ended)}, newGuard(t, issuer, options...).ServerOptions()...)
+			stream := watching(t, issuer, listener, signettest.Client{})
+			clock.ahead.Store(int64(c.step))
+			issuer.Clock().Advance(5 * time.Second) // No heartbeat comes.
+			_, err := stream.Recv()
+			wantReason(t, err, c.code, c.reason)
+			<-ended
+		})
 	}
 }

@@ -12,6 +12,10 @@ import (
 
 // This file owns the end of open streams: when their tokens expire or are revoked, while their handlers do whatever they do.
 
+// streamLook is how often an open stream is looked at: the clock may have been set forward, or the machine have slept, and no timer has
+// noticed.
+const streamLook = 5 * time.Second
+
 // openStream is a stream whose handler runs.
 type openStream struct {
 	claims *claims
@@ -79,12 +83,12 @@ func (g *Guard) serve(
 	open := &openStream{claims: caller.claims, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := open.endAt(v.settings.clock, time.Unix(caller.claims.Expires, 0).Add(v.settings.streamGrace))
-	defer stop()
 	if v.revocations != nil {
 		v.revocations.add(open)
 		defer v.revocations.remove(open)
 	}
+	stop := open.watch(v, time.Unix(caller.claims.Expires, 0).Add(v.settings.streamGrace))
+	defer stop()
 	done := make(chan outcome, 1)
 	go func() {
 		var how outcome
@@ -118,26 +122,34 @@ func (g *Guard) serve(
 	return refusal.with(map[string]string{"audience": audience, "method": method})
 }
 
-// endAt has the stream end at a time by the clock, as that of an expired token.
-func (s *openStream) endAt(clock Clock, at time.Time) (stop func()) {
+// watch has the stream end at a time by the clock, as that of an expired token, and looks again and again whether it may go on.
+func (s *openStream) watch(v *Verifier, until time.Time) (stop func()) {
+	clock := v.settings.clock
 	var mu sync.Mutex
 	var stopTimer func() bool
 	isStopped := false
-	var wait func()
-	wait = func() {
+	var look func()
+	look = func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if isStopped {
 			return
 		}
-		// The clock may have been set back since the timer was.
-		if left := at.Sub(clock.Now()); left > 0 {
-			stopTimer = clock.AfterFunc(left, wait)
+		now := clock.Now()
+		left := until.Sub(now)
+		if left <= 0 {
+			s.end(errTokenExpired)
 			return
 		}
-		s.end(errTokenExpired)
+		if v.revocations != nil {
+			if refusal := v.revocations.judge(s.claims, now); refusal != nil {
+				s.end(refusal)
+				return
+			}
+		}
+		stopTimer = clock.AfterFunc(min(left, streamLook), look)
 	}
-	wait()
+	look()
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()

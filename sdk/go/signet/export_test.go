@@ -87,6 +87,9 @@ func (v *Verifier) KeptSinceForTest() (since []time.Time) {
 	return since
 }
 
+// ElapsedForTest is what has passed between two times.
+func ElapsedForTest(from, to time.Time) time.Duration { return elapsed(from, to) }
+
 // SeenForTest puts tokens among those that were seen, by number, and says which are still remembered.
 func SeenForTest(limit int, put []int, ask func(put int) []int) (remembered []int) {
 	seen := newSeenTokens(limit)

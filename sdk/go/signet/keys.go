@@ -70,7 +70,7 @@ func newIssuerKeys(clock Clock, random func() float64, source KeySource, pause t
 // inForce are the keys that count at this moment; nil if there are none.
 func (k *issuerKeys) inForce(now time.Time) *keySet {
 	confirmed := k.confirmed.Load()
-	if confirmed == nil || now.Sub(confirmed.at) > keysCountFor {
+	if confirmed == nil || elapsed(confirmed.at, now) > keysCountFor {
 		return nil
 	}
 	return confirmed.set

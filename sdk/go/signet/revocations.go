@@ -49,7 +49,7 @@ func newRevocations(clock Clock, maxAge time.Duration, goesOn bool, onState func
 // judge says why a token with these claims is not taken at this moment; nil if it is.
 func (r *revocations) judge(said *claims, now time.Time) *Refusal {
 	isComplete, heard := r.revoked.known()
-	if !isComplete || !r.goesOn && now.Sub(heard) > r.maxAge {
+	if !isComplete || !r.goesOn && elapsed(heard, now) > r.maxAge {
 		return errRevocationsUnknown
 	}
 	if r.revoked.has(said) {
@@ -135,7 +135,7 @@ func (r *revocations) watchSilence() {
 func (r *revocations) endStale() {
 	r.mu.Lock()
 	_, heard := r.revoked.known()
-	if r.clock.Now().Sub(heard) <= r.maxAge {
+	if elapsed(heard, r.clock.Now()) <= r.maxAge {
 		r.watchSilence()
 		r.mu.Unlock()
 		return

@@ -99,7 +99,30 @@ func (c *Caller) HasRole(role string) bool { return slices.Contains(c.roles, rol
 func (c *Caller) Groups() []string { return slices.Clone(c.claims.Groups) }
 
 // Attributes are the user's, as the token says them: strings, float64 numbers, booleans and arrays of strings ([]any).
-func (c *Caller) Attributes() map[string]any { return maps.Clone(c.claims.Attributes) }
+func (c *Caller) Attributes() map[string]any {
+	copied, _ := copyOfJSON(c.claims.Attributes).(map[string]any)
+	return copied
+}
+
+// copyOfJSON is a copy of what was read of a JSON text, with all that it holds.
+func copyOfJSON(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		copied := maps.Clone(value)
+		for name, member := range copied {
+			copied[name] = copyOfJSON(member)
+		}
+		return copied
+	case []any:
+		copied := slices.Clone(value)
+		for at, element := range copied {
+			copied[at] = copyOfJSON(element)
+		}
+		return copied
+	default: // A string, a number, a boolean, or nil: nobody can change it.
+		return value
+	}
+}
 
 // AMR are the methods by which the user logged in (RFC 8176), such as `pwd`; none for a client.
 func (c *Caller) AMR() []string { return slices.Clone(c.claims.AMR) }

@@ -2,6 +2,7 @@ package signet_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"strings"
@@ -327,5 +328,44 @@ func TestAStreamEndsSoonAfterTheClockWasSetForward(t *testing.T) {
 			wantReason(t, err, c.code, c.reason)
 			<-ended
 		})
+	}
+}
+
+func TestWhatAHandlerDoesWithACallerNoOtherCallSees(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	verifier := issuer.Verifier(t, "stock")
+	token := issuer.Token(signettest.User{
+		Scopes: []string{"stock:read"}, Roles: []string{"picker"}, Groups: []string{"night"},
+		Claims: map[string]any{"attributes": map[string]any{
+			"sites": []string{"north", "south"}, "desk": map[string]any{"rows": []any{1, map[string]any{"seat": 2}}},
+		}},
+	})
+	said := func() (*signet.Caller, string) {
+		caller, err := verifier.Verify(t.Context(), token, signet.Rule{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := []any{caller.Attributes(), caller.Scopes(), caller.Roles(), caller.Groups(), caller.AMR(), caller.Audiences()}
+		text, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return caller, string(text)
+	}
+	caller, before := said()
+	attributes := caller.Attributes()
+	attributes["sites"].([]any)[0] = "everywhere"
+	desk := attributes["desk"].(map[string]any)
+	desk["rows"].([]any)[1].(map[string]any)["seat"] = 3
+	desk["admin"] = true
+	attributes["admin"] = true
+	for _, list := range [][]string{caller.Scopes(), caller.Roles(), caller.Groups(), caller.AMR(), caller.Audiences()} {
+		list[0] = "admin"
+	}
+	if _, after := said(); after != before {
+		t.Errorf("before %s, after %s", before, after)
+	}
+	if none, err := verifier.Verify(t.Context(), issuer.Token(signettest.User{}), signet.Rule{}); err != nil || none.Attributes() != nil {
+		t.Errorf("no attributes: %v, %v", none.Attributes(), err)
 	}
 }

@@ -369,3 +369,22 @@ func TestWhatAHandlerDoesWithACallerNoOtherCallSees(t *testing.T) {
 		t.Errorf("no attributes: %v, %v", none.Attributes(), err)
 	}
 }
+
+func TestWhatOneCallerDoesWithARefusalNoOtherCallerSees(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	causes := make(chan error, 1)
+	listener := serve(t, guarded{watch: idle(causes)}, newGuard(t, issuer).ServerOptions()...)
+	for range 2 {
+		id := signettest.NewUUID()
+		stream := watching(t, issuer, listener, signettest.Client{ID: id})
+		issuer.RevokeClient(id)
+		_, err := stream.Recv()
+		wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
+		var refusal *signet.Refusal
+		if !errors.As(<-causes, &refusal) || refusal.Reason != signet.ReasonTokenRevoked ||
+			refusal.Metadata["audience"] != "stock" || refusal.Metadata["method"] != eventsv1.EventService_Watch_FullMethodName {
+			t.Fatalf("the handler was told %+v", refusal)
+		}
+		refusal.Reason, refusal.Metadata["audience"] = "CHANGED", "changed"
+	}
+}

@@ -119,6 +119,9 @@ func (s *TokenSource) Token(ctx context.Context) (string, error) {
 			if now.Before(s.notUntil) {
 				failure := s.failure
 				s.mu.Unlock()
+				if refusal, ok := failure.(*Refusal); ok {
+					failure = refusal.with(nil) // Many calls are told of it.
+				}
 				return "", failure
 			}
 			s.startRenewal()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -266,6 +267,13 @@ func TestWhyNoTokenCameIsToldByUnwrap(t *testing.T) {
 	source := newSource(t, server.start(t), secret())
 	_, err := source.Token(t.Context())
 	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+	var refusal *signet.Refusal
+	if errors.As(err, &refusal) {
+		refusal.Reason = "CHANGED" // Each call has its own.
+	}
+	if _, err := source.Token(t.Context()); err == nil || !strings.Contains(err.Error(), "UNAVAILABLE") {
+		t.Error(err)
+	}
 	if why := errors.Unwrap(err); status.Convert(why).Message() != "the replica is at lunch" {
 		t.Errorf("source: %v, since %v", err, why)
 	}

@@ -18,8 +18,9 @@ const streamLook = 5 * time.Second
 
 // openStream is a stream whose handler runs.
 type openStream struct {
-	claims *claims
-	ended  chan struct{}
+	claims   *claims
+	metadata map[string]string // of its refusal
+	ended    chan struct{}
 
 	mu      sync.Mutex
 	refusal *Refusal
@@ -35,11 +36,14 @@ func (s *openStream) end(refusal *Refusal) {
 	}
 }
 
-// reason is why the stream has ended; nil if it has not.
+// reason is why the stream has ended, for whoever asks alone; nil if it has not.
 func (s *openStream) reason() *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refusal
+	if s.refusal == nil {
+		return nil
+	}
+	return s.refusal.with(s.metadata)
 }
 
 // guardedStream is the stream as its handler sees it: after its end nothing is sent or received any more.
@@ -80,7 +84,8 @@ func (g *Guard) serve(
 	ctx context.Context, caller *Caller, stream grpc.ServerStream, method string, handler func(grpc.ServerStream) error,
 ) error {
 	v := g.verifier
-	open := &openStream{claims: caller.claims, ended: make(chan struct{})}
+	metadata := map[string]string{"audience": v.audienceOf(g.policy.declaration(method).rule), "method": method}
+	open := &openStream{claims: caller.claims, metadata: metadata, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if v.revocations != nil {
@@ -112,14 +117,10 @@ func (g *Guard) serve(
 		}
 	case <-open.ended:
 	}
+	cancel(open.reason())
 	refusal := open.reason()
-	cancel(refusal)
 	v.settings.hooks.streamEnded(refusal.Reason)
-	audience := v.audience
-	if _, rule := g.policy.Access(method); rule != nil {
-		audience = v.audienceOf(rule)
-	}
-	return refusal.with(map[string]string{"audience": audience, "method": method})
+	return refusal
 }
 
 // watch has the stream end at a time by the clock, as that of an expired token, and looks again and again whether it may go on.

@@ -22,7 +22,7 @@ type channelSettings struct {
 	allowsPlaintext bool
 }
 
-// AllowPlaintext lets the channel send tokens over plaintext to other than loopback addresses. The code says why that is safe, as in
+// AllowPlaintext lets the channel send tokens over plaintext to other targets than this machine. The code says why that is safe, as in
 // AllowPlaintext("the mesh encrypts"). An empty reason allows nothing.
 func AllowPlaintext(reason string) ChannelOption {
 	return func(c *channelSettings) { c.allowsPlaintext = reason != "" }
@@ -38,8 +38,8 @@ func Authority(name string) ChannelOption {
 //	channel, err := grpc.NewClient(target, source.DialOptions(target, credentials.NewTLS(nil))...)
 //
 // transport are the credentials of the channel; nil for TLS with the system's certification authorities. A call to another authority fails,
-// and no token leaves for it. Over plaintext (insecure.NewCredentials()) tokens go to loopback addresses only, unless [AllowPlaintext] says
-// so.
+// and no token leaves for it. Over plaintext (insecure.NewCredentials()) tokens go to this machine only, unless [AllowPlaintext] says so:
+// where target and authority are `localhost`, 127.0.0.0/8 or ::1 by their own names, and that is where the connection leads.
 //
 // A unary call that the target's own guard refuses, since the token has expired or was revoked, is sent once more with another token, if
 // nothing of an answer had come. A refusal that the target passes on from another service is handed up. A stream is not opened again by
@@ -68,17 +68,20 @@ func (s *TokenSource) DialOptions(target string, transport credentials.Transport
 		dial = append(dial, grpc.WithNoProxy())
 	}
 	dial = append(dial, grpc.WithTransportCredentials(transport))
-	return append(dial, s.attaching(authority, channel.allowsPlaintext)...)
+	return append(dial, s.attaching(target, authority, channel.allowsPlaintext)...)
 }
 
 // callOptions are those that attach tokens to a channel to a target whose transport is set up already.
 func (s *TokenSource) callOptions(target, plaintextReason string) []grpc.DialOption {
-	return s.attaching(authorityOf(target), plaintextReason != "")
+	return s.attaching(target, authorityOf(target), plaintextReason != "")
 }
 
-func (s *TokenSource) attaching(authority string, allowsPlaintext bool) []grpc.DialOption {
+func (s *TokenSource) attaching(target, authority string, allowsPlaintext bool) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithPerRPCCredentials(&callCredentials{source: s, authority: authority, allowsPlaintext: allowsPlaintext}),
+		grpc.WithPerRPCCredentials(&callCredentials{
+			source: s, authority: authority, allowsPlaintext: allowsPlaintext,
+			isNamedSo: isLoopbackName(authorityOf(target)) && isLoopbackName(authority),
+		}),
 		grpc.WithChainUnaryInterceptor(s.retryOnce),
 		grpc.WithChainStreamInterceptor(s.streaming),
 		grpc.WithStatsHandler(answers{}),
@@ -90,6 +93,7 @@ type callCredentials struct {
 	source          *TokenSource
 	authority       string
 	allowsPlaintext bool
+	isNamedSo       bool // target and authority are this machine by their own names
 }
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials]. It fails if no token may be attached to the call.
@@ -103,7 +107,7 @@ func (c *callCredentials) GetRequestMetadata(ctx context.Context, uris ...string
 	info, _ := credentials.RequestInfoFromContext(ctx)
 	isSecure, isLocal := false, false
 	if plain, ok := info.AuthInfo.(plaintextInfo); ok {
-		isLocal = plain.isLoopback
+		isLocal = plain.peer.isLocal(c.isNamedSo)
 	} else {
 		// credentials.CheckSecurityLevel takes for secure what does not say how secure it is.
 		said, ok := info.AuthInfo.(interface {
@@ -129,13 +133,14 @@ func (c *callCredentials) RequireTransportSecurity() bool { return false }
 
 // mayAttach says why no token goes with a call to an authority, from a source that is for another one or over a channel that does not
 // encrypt.
-func mayAttach(named, called string, isSecure, isLoopback, allowsPlaintext bool) error {
+func mayAttach(named, called string, isSecure, isLocal, allowsPlaintext bool) error {
 	// grpc leaves the port of https out of what it tells.
 	if trimmed := strings.TrimSuffix(named, ":443"); called == "" || strings.TrimSuffix(called, ":443") != trimmed {
 		return fmt.Errorf("signet: the tokens of this channel are for %q, and the call is to %q", named, called)
 	}
-	if !isSecure && !isLoopback && !allowsPlaintext {
-		return fmt.Errorf("signet: the channel to %q does not encrypt: use TLS, or AllowPlaintext", called)
+	if !isSecure && !isLocal && !allowsPlaintext {
+		return fmt.Errorf("signet: the channel to %q does not encrypt, and that is not this machine by its name and its address: "+
+			"use TLS, or AllowPlaintext", called)
 	}
 	return nil
 }

@@ -42,9 +42,11 @@ func RenewAfterForTest(random float64, lifetime time.Duration) time.Duration {
 	return renewAfter(func() float64 { return random }, lifetime)
 }
 
-// MayAttachForTest says why no token goes with a call.
+// MayAttachForTest says why no token goes with a call to a peer that is a loopback address or not.
 func MayAttachForTest(target, authority string, isSecure, isLoopback, allowsPlaintext bool) error {
-	return mayAttach(authorityOf(target), authority, isSecure, isLoopback, allowsPlaintext)
+	peer := map[bool]peer{true: peerLoopback}[isLoopback]
+	isLocal := peer.isLocal(isLoopbackName(authorityOf(target)) && isLoopbackName(authority))
+	return mayAttach(authorityOf(target), authority, isSecure, isLocal, allowsPlaintext)
 }
 
 // UnaryInterceptorForTest is the interceptor that calls again.

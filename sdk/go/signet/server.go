@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,9 +28,9 @@ type Server struct {
 	Addresses []string
 	// TransportCredentials are those of the channel; nil for TLS with the system's certification authorities. For mutual TLS, by which a
 	// client may prove who it is ([Certificate]), give credentials with the client's certificate. Plaintext
-	// (insecure.NewCredentials()) is for loopback addresses.
+	// (insecure.NewCredentials()) is for this machine: an address that is `localhost`, 127.0.0.0/8 or ::1 by its own name.
 	TransportCredentials credentials.TransportCredentials
-	// AllowPlaintext is the reason why plaintext may go to other than loopback addresses, such as "the sidecar encrypts". Empty: it may not.
+	// AllowPlaintext is the reason why plaintext may go elsewhere, such as "the sidecar encrypts". Empty: it may not.
 	AllowPlaintext string
 	// Audience is that of Signet's own tokens (`--audience`); empty for `signet`.
 	Audience string
@@ -57,7 +59,9 @@ func (s *Server) dial(address string, more ...grpc.DialOption) (*grpc.ClientConn
 		transport = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
 	}
 	if isPlaintext(transport) {
-		transport = plaintext{TransportCredentials: transport, isAllowed: s.AllowPlaintext != "", mustBeLoopback: true}
+		transport = plaintext{
+			TransportCredentials: transport, isChecked: s.AllowPlaintext == "", address: address, isNamedSo: isLoopbackName(authorityOf(address)),
+		}
 		// By a proxy of HTTP on this machine the peer would be a loopback address, wherever the call goes.
 		more = append(more, grpc.WithNoProxy())
 	}
@@ -96,14 +100,32 @@ func (s *Server) callOne(ctx context.Context, address string, call func(context.
 // plaintext is a channel's credentials that do not encrypt, and know whom they are connected to.
 type plaintext struct {
 	credentials.TransportCredentials
-	isAllowed      bool
-	mustBeLoopback bool // a connection elsewhere fails, unless it is allowed
+	isChecked bool // a connection that may leave this machine fails
+	address   string
+	isNamedSo bool // the address is loopback by its own name
 }
 
 // plaintextInfo tells call credentials where a channel that does not encrypt goes to.
 type plaintextInfo struct {
 	credentials.AuthInfo
-	isLoopback bool
+	peer peer
+}
+
+// peer says where what is sent to the other end of a connection goes.
+type peer int
+
+const (
+	peerElsewhere peer = iota
+	// peerLoopback: it stays on this machine, unless whoever takes it there sends it on.
+	peerLoopback
+	// peerInProcess: it stays in this process.
+	peerInProcess
+)
+
+// isLocal says whether what is sent to the peer stays here, where the name that was asked for is that of this machine or not: another name
+// that merely leads here may lead elsewhere in a moment (DNS), or here to whoever sends it on.
+func (p peer) isLocal(isNamedSo bool) bool {
+	return p == peerInProcess || p == peerLoopback && isNamedSo
 }
 
 // GetCommonAuthInfo tells gRPC that nothing is encrypted.
@@ -117,12 +139,13 @@ func isPlaintext(transport credentials.TransportCredentials) bool {
 
 // ClientHandshake implements [credentials.TransportCredentials].
 func (p plaintext) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	isLocal := isLoopback(raw.RemoteAddr())
-	if p.mustBeLoopback && !isLocal && !p.isAllowed {
-		return nil, nil, fmt.Errorf("signet: %s is not a loopback address, and the channel does not encrypt: use TLS, or AllowPlaintext", raw.RemoteAddr())
+	peer := peerOf(raw.RemoteAddr())
+	if p.isChecked && !peer.isLocal(p.isNamedSo) {
+		return nil, nil, fmt.Errorf("signet: %q at %s is not this machine by its name and its address, and the channel does not encrypt: "+
+			"use TLS, or AllowPlaintext", p.address, raw.RemoteAddr())
 	}
 	conn, info, err := p.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	return conn, plaintextInfo{AuthInfo: info, isLoopback: isLocal}, err
+	return conn, plaintextInfo{AuthInfo: info, peer: peer}, err
 }
 
 // Clone implements [credentials.TransportCredentials].
@@ -131,14 +154,31 @@ func (p plaintext) Clone() credentials.TransportCredentials {
 	return p
 }
 
-// isLoopback says whether what is sent to the address stays on this machine.
-func isLoopback(address net.Addr) bool {
+func peerOf(address net.Addr) peer {
 	switch address := address.(type) {
 	case *net.TCPAddr:
-		return address.IP.IsLoopback()
+		if address.IP.IsLoopback() {
+			return peerLoopback
+		}
 	case *net.UnixAddr:
-		return true
+		return peerLoopback
 	default:
-		return address != nil && address.Network() == "bufconn" // google.golang.org/grpc/test/bufconn: within the process
+		if address != nil && address.Network() == "bufconn" { // google.golang.org/grpc/test/bufconn
+			return peerInProcess
+		}
 	}
+	return peerElsewhere
+}
+
+// isLoopbackName says whether an authority, with or without a port, is this machine by its own name: `localhost`, 127.0.0.0/8 or ::1.
+func isLoopbackName(authority string) bool {
+	host, _, err := net.SplitHostPort(authority)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(authority, "["), "]")
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
 }

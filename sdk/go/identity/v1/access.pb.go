@@ -234,7 +234,10 @@ type Access_Authenticated struct {
 	// Roles of which whoever the token stands for must have at least one, at `audience`. Empty: none is asked for.
 	//
 	// Signet judges by the roles of this moment, where a proxy asks it (Envoy's ext_authz). Whoever verifies tokens by itself sees the
-	// claim `roles` alone, which a client's tokens have if its operator says so: without that claim the call is refused.
+	// claim `roles` alone, of a token for `audience` and no other. A client's tokens have it if its operator says so (`token_claims`), and
+	// Signet leaves it out where its holder has no role at all: without the claim the call is refused with ROLES_NOT_IN_TOKEN, since one
+	// cannot be told from the other. Where the token says `roles_omitted`, it had no room for them: the call is refused with UNAVAILABLE,
+	// if the verifier may not ask Signet (`IntrospectToken`).
 	AnyRoles []string `protobuf:"bytes,3,rep,name=any_roles,json=anyRoles,proto3" json:"any_roles,omitempty"`
 	// Whom the token must stand for. Unset: a user or a client.
 	Callers Access_Callers `protobuf:"varint,4,opt,name=callers,proto3,enum=identity.v1.Access_Callers" json:"callers,omitempty"`

@@ -138,9 +138,9 @@ const (
 	// RESOURCE_EXHAUSTED. The user has refreshed too often, in this session or in all together. Nothing was exchanged, and the session goes
 	// on: use the access token that you have until it expires. `google.rpc.RetryInfo` says when to try again, with the same refresh token.
 	ErrorReason_ERROR_REASON_TOO_MANY_REFRESHES ErrorReason = 34
-	// PERMISSION_DENIED. Sent by a sidecar that asked the server (Envoy's ext_authz): the token is good, and whom it stands for lacks the
-	// role that the route or the service's policy requires. `ErrorInfo.metadata` names it: `required_role`; where one of several will do,
-	// the first of them, separated by spaces. Another token will not help.
+	// PERMISSION_DENIED. Sent by a sidecar that asked the server (Envoy's ext_authz), or by a service that verifies tokens by itself: the
+	// token is good, and whom it stands for lacks the role that the route or the service's policy requires. `ErrorInfo.metadata` names it:
+	// `required_role`; where one of several will do, the first of them, separated by spaces. Another token will not help.
 	ErrorReason_ERROR_REASON_INSUFFICIENT_ROLE ErrorReason = 35
 	// PERMISSION_DENIED. The change would give somebody scopes that administer the service, by a role, a binding, a group or a client, and
 	// the token shown does not have them, or its holder no longer does. `ErrorInfo.metadata` names them: `scope`.
@@ -245,6 +245,10 @@ const (
 	// PERMISSION_DENIED. Calls would pass that are refused now. The message lists them. Somebody with the scope `signet.policies.widen`,
 	// which `ErrorInfo.metadata` names (`required_scope`), asks for it with `allow_widening`.
 	ErrorReason_ERROR_REASON_POLICY_WIDENS ErrorReason = 75
+	// PERMISSION_DENIED. A role is needed, and the token does not say which its holder has, so that a service that verifies tokens by itself
+	// cannot know: the claim `roles` is left out for a client that does not have it told, for several audiences, and for a holder who has no
+	// role. `ErrorInfo.metadata` names the roles of which one is needed: `required_role`.
+	ErrorReason_ERROR_REASON_ROLES_NOT_IN_TOKEN ErrorReason = 76
 )
 
 // Enum value maps for ErrorReason.
@@ -326,6 +330,7 @@ var (
 		73: "ERROR_REASON_POLICY_VERSION_NOT_FOUND",
 		74: "ERROR_REASON_POLICY_VERSION_EXISTS",
 		75: "ERROR_REASON_POLICY_WIDENS",
+		76: "ERROR_REASON_ROLES_NOT_IN_TOKEN",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":               0,
@@ -404,6 +409,7 @@ var (
 		"ERROR_REASON_POLICY_VERSION_NOT_FOUND":  73,
 		"ERROR_REASON_POLICY_VERSION_EXISTS":     74,
 		"ERROR_REASON_POLICY_WIDENS":             75,
+		"ERROR_REASON_ROLES_NOT_IN_TOKEN":        76,
 	}
 )
 
@@ -520,7 +526,7 @@ var File_identity_v1_error_reason_proto protoreflect.FileDescriptor
 
 const file_identity_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1eidentity/v1/error_reason.proto\x12\videntity.v1*\xe1\x14\n" +
+	"\x1eidentity/v1/error_reason.proto\x12\videntity.v1*\x86\x15\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bERROR_REASON_INVALID_FIELDS\x10\x01\x12\"\n" +
@@ -598,7 +604,8 @@ const file_identity_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_CALLER_NOT_ALLOWED\x10H\x12)\n" +
 	"%ERROR_REASON_POLICY_VERSION_NOT_FOUND\x10I\x12&\n" +
 	"\"ERROR_REASON_POLICY_VERSION_EXISTS\x10J\x12\x1e\n" +
-	"\x1aERROR_REASON_POLICY_WIDENS\x10K*\xc8\x02\n" +
+	"\x1aERROR_REASON_POLICY_WIDENS\x10K\x12#\n" +
+	"\x1fERROR_REASON_ROLES_NOT_IN_TOKEN\x10L*\xc8\x02\n" +
 	"\vFieldReason\x12\x1c\n" +
 	"\x18FIELD_REASON_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15FIELD_REASON_REQUIRED\x10\x01\x12\x1a\n" +

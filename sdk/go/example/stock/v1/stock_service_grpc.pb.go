@@ -46,7 +46,8 @@ type StockServiceClient interface {
 	//
 	// Errors: NOT_FOUND, if there is no such item; FAILED_PRECONDITION, if there is none left.
 	TakeItem(ctx context.Context, in *TakeItemRequest, opts ...grpc.CallOption) (*TakeItemResponse, error)
-	// Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`, `--add-token-claim roles`).
+	// Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`,
+	// `--add-token-claim roles`).
 	//
 	// Errors: NOT_FOUND, if there is no such item; OUT_OF_RANGE, if it would be more than a million.
 	RestockItem(ctx context.Context, in *RestockItemRequest, opts ...grpc.CallOption) (*RestockItemResponse, error)
@@ -142,7 +143,8 @@ type StockServiceServer interface {
 	//
 	// Errors: NOT_FOUND, if there is no such item; FAILED_PRECONDITION, if there is none left.
 	TakeItem(context.Context, *TakeItemRequest) (*TakeItemResponse, error)
-	// Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`, `--add-token-claim roles`).
+	// Adds some of an item. The token must be that of a user with the role `stocker`, and name it (`signet clients update`,
+	// `--add-token-claim roles`).
 	//
 	// Errors: NOT_FOUND, if there is no such item; OUT_OF_RANGE, if it would be more than a million.
 	RestockItem(context.Context, *RestockItemRequest) (*RestockItemResponse, error)

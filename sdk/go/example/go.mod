@@ -4,12 +4,12 @@ go 1.26.0
 
 require (
 	example.com/signet/sdk/go v0.0.0
+	github.com/go-jose/go-jose/v4 v4.1.9
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12
 )
 
 require (
-	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect

@@ -89,6 +89,13 @@ func (v *Verifier) KeptSinceForTest() (since []time.Time) {
 	return since
 }
 
+// OpenStreamsForTest is how many streams are watched.
+func (v *Verifier) OpenStreamsForTest() int {
+	v.revocations.mu.Lock()
+	defer v.revocations.mu.Unlock()
+	return len(v.revocations.open)
+}
+
 // ElapsedForTest is what has passed between two times.
 func ElapsedForTest(from, to time.Time) time.Duration { return elapsed(from, to) }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"google.golang.org/grpc/health"
@@ -146,122 +144,6 @@ func TestAServiceThatIsNotMadePublicIsDenied(t *testing.T) {
 	wantReason(t, err, codes.PermissionDenied, signet.ReasonAccessUndeclared)
 }
 
-// watching opens a stream as a client.
-func watching(
-	t testing.TB, issuer *signettest.Issuer, listener *bufconn.Listener, client signettest.Client,
-) grpc.ServerStreamingClient[eventsv1.WatchResponse] {
-	t.Helper()
-	client.Scopes = []string{"signet.events.watch"}
-	ctx := withToken(t.Context(), issuer.Token(client))
-	stream, err := eventsv1.NewEventServiceClient(plain(t, listener)).Watch(ctx, &eventsv1.WatchRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err != nil { // The handler runs.
-		t.Fatal(err)
-	}
-	return stream
-}
-
-// idle is a handler that says one thing, and then waits for the end of the call in a way that knows nothing of contexts.
-func idle(ended chan<- error) func(*eventsv1.WatchRequest, grpc.ServerStreamingServer[eventsv1.WatchResponse]) error {
-	return func(_ *eventsv1.WatchRequest, stream grpc.ServerStreamingServer[eventsv1.WatchResponse]) error {
-		if err := stream.Send(&eventsv1.WatchResponse{}); err != nil {
-			return err
-		}
-		<-stream.Context().Done()
-		ended <- context.Cause(stream.Context())
-		return stream.Context().Err()
-	}
-}
-
-func TestStreamsEnd(t *testing.T) {
-	for name, c := range map[string]struct {
-		end    func(*signettest.Issuer, string)
-		code   codes.Code
-		reason string
-	}{
-		"when the token expires": {
-			func(issuer *signettest.Issuer, _ string) { issuer.Advance(15*time.Minute + 30*time.Second) }, codes.Unauthenticated, "TOKEN_EXPIRED",
-		},
-		"when it is revoked": {
-			func(issuer *signettest.Issuer, id string) { issuer.RevokeClient(id) }, codes.Unauthenticated, "TOKEN_REVOKED",
-		},
-		"when a scope is taken away": {
-			func(issuer *signettest.Issuer, id string) { issuer.RevokeScopes(id, "stock", "signet.events.watch") }, codes.Unauthenticated, "TOKEN_REVOKED",
-		},
-		"when nothing is heard": {
-			func(issuer *signettest.Issuer, _ string) {
-				issuer.SetFeedDown(true)
-				issuer.Advance(31 * time.Second)
-			}, codes.Unavailable, "UNAVAILABLE",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			issuer := signettest.NewIssuer(t)
-			ended := make(chan error, 1)
-			listener := serve(t, guarded{watch: idle(ended)}, newGuard(t, issuer).ServerOptions()...)
-			id := signettest.NewUUID()
-			stream := watching(t, issuer, listener, signettest.Client{ID: id})
-			c.end(issuer, id)
-			_, err := stream.Recv()
-			wantReason(t, err, c.code, c.reason)
-			if cause := <-ended; !errors.As(cause, new(*signet.Refusal)) {
-				t.Errorf("the handler's context ended by %v", cause)
-			}
-		})
-	}
-}
-
-func TestAStreamEndsWhoseHandlerIsBlockedInSending(t *testing.T) {
-	issuer := signettest.NewIssuer(t)
-	returned := make(chan error, 1)
-	service := guarded{watch: func(_ *eventsv1.WatchRequest, stream grpc.ServerStreamingServer[eventsv1.WatchResponse]) error {
-		for {
-			if err := stream.Send(&eventsv1.WatchResponse{ResumeToken: make([]byte, 1<<16)}); err != nil {
-				returned <- err
-				return err
-			}
-		}
-	}}
-	listener := serve(t, service, newGuard(t, issuer).ServerOptions()...)
-	id := signettest.NewUUID()
-	stream := watching(t, issuer, listener, signettest.Client{ID: id})
-	issuer.RevokeClient(id)
-	if err := <-returned; err == nil {
-		t.Error("it goes on sending")
-	}
-	for {
-		if _, err := stream.Recv(); err != nil {
-			wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
-			return
-		}
-	}
-}
-
-func TestAPanicOfAHandlerReachesTheInterceptorInFront(t *testing.T) {
-	issuer := signettest.NewIssuer(t)
-	recovering := func(service any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-		defer func() {
-			if recover() != nil {
-				err = status.Error(codes.DataLoss, "recovered")
-			}
-		}()
-		return handler(service, stream)
-	}
-	service := guarded{watch: func(*eventsv1.WatchRequest, grpc.ServerStreamingServer[eventsv1.WatchResponse]) error { panic("a bug") }}
-	options := append([]grpc.ServerOption{grpc.ChainStreamInterceptor(recovering)}, newGuard(t, issuer).ServerOptions()...)
-	listener := serve(t, service, options...)
-	token := issuer.Token(signettest.Client{Scopes: []string{"signet.events.watch"}})
-	stream, err := eventsv1.NewEventServiceClient(plain(t, listener)).Watch(withToken(t.Context(), token), &eventsv1.WatchRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); status.Code(err) != codes.DataLoss {
-		t.Error(err)
-	}
-}
-
 func TestRefusalsAndErrorsHoldNoToken(t *testing.T) {
 	issuer := signettest.NewIssuer(t)
 	verifier := issuer.Verifier(t, "orders")
@@ -290,44 +172,6 @@ func TestAHookThatPanicsDisturbsNoCall(t *testing.T) {
 	}
 	if got := strings.Join(reasons, " "); got != "OK new OK seen" {
 		t.Error(got)
-	}
-}
-
-// stepped is a clock that is set forward while its timers stand still, as when a machine wakes up.
-type stepped struct {
-	*signettest.Clock
-	ahead *atomic.Int64 // nanoseconds
-}
-
-func (s stepped) Now() time.Time { return s.Clock.Now().Add(time.Duration(s.ahead.Load())) }
-
-func TestAStreamEndsSoonAfterTheClockWasSetForward(t *testing.T) {
-	for name, c := range map[string]struct {
-		step         time.Duration
-		code         codes.Code
-		reason       string
-		isNotRevoked bool
-	}{
-		"beyond its token's expiry":                {16 * time.Minute, codes.Unauthenticated, signet.ReasonTokenExpired, false},
-		"and nothing was heard since before that":  {time.Minute, codes.Unavailable, signet.ReasonUnavailable, false},
-		"and it is not followed what was revoked ": {16 * time.Minute, codes.Unauthenticated, signet.ReasonTokenExpired, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			issuer := signettest.NewIssuer(t)
-			clock := stepped{issuer.Clock(), &atomic.Int64{}}
-			ended := make(chan error, 1)
-			options := []signet.VerifierOption{signet.WithClock(clock)}
-			if c.isNotRevoked {
-				options = append(options, signet.WithStaleRevocations())
-			}
-			listener := serve(t, guarded{watch: idle(ended)}, newGuard(t, issuer, options...).ServerOptions()...)
-			stream := watching(t, issuer, listener, signettest.Client{})
-			clock.ahead.Store(int64(c.step))
-			issuer.Clock().Advance(5 * time.Second) // No heartbeat comes.
-			_, err := stream.Recv()
-			wantReason(t, err, c.code, c.reason)
-			<-ended
-		})
 	}
 }
 
@@ -367,24 +211,5 @@ func TestWhatAHandlerDoesWithACallerNoOtherCallSees(t *testing.T) {
 	}
 	if none, err := verifier.Verify(t.Context(), issuer.Token(signettest.User{}), signet.Rule{}); err != nil || none.Attributes() != nil {
 		t.Errorf("no attributes: %v, %v", none.Attributes(), err)
-	}
-}
-
-func TestWhatOneCallerDoesWithARefusalNoOtherCallerSees(t *testing.T) {
-	issuer := signettest.NewIssuer(t)
-	causes := make(chan error, 1)
-	listener := serve(t, guarded{watch: idle(causes)}, newGuard(t, issuer).ServerOptions()...)
-	for range 2 {
-		id := signettest.NewUUID()
-		stream := watching(t, issuer, listener, signettest.Client{ID: id})
-		issuer.RevokeClient(id)
-		_, err := stream.Recv()
-		wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
-		var refusal *signet.Refusal
-		if !errors.As(<-causes, &refusal) || refusal.Reason != signet.ReasonTokenRevoked ||
-			refusal.Metadata["audience"] != "stock" || refusal.Metadata["method"] != eventsv1.EventService_Watch_FullMethodName {
-			t.Fatalf("the handler was told %+v", refusal)
-		}
-		refusal.Reason, refusal.Metadata["audience"] = "CHANGED", "changed"
 	}
 }

@@ -61,7 +61,11 @@ func (s *guardedStream) SendMsg(message any) error {
 	if refusal := s.open.reason(); refusal != nil {
 		return refusal
 	}
-	return s.ServerStream.SendMsg(message)
+	err := s.ServerStream.SendMsg(message)
+	if refusal := s.open.reason(); refusal != nil && err != nil {
+		return refusal // That is why.
+	}
+	return err
 }
 
 // RecvMsg implements [grpc.ServerStream].
@@ -69,7 +73,11 @@ func (s *guardedStream) RecvMsg(message any) error {
 	if refusal := s.open.reason(); refusal != nil {
 		return refusal
 	}
-	return s.ServerStream.RecvMsg(message)
+	err := s.ServerStream.RecvMsg(message)
+	if refusal := s.open.reason(); refusal != nil { // The stream has ended while this waited.
+		return refusal
+	}
+	return err
 }
 
 // outcome is how a handler has ended.

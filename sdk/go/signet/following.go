@@ -3,7 +3,6 @@ package signet
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -54,12 +53,13 @@ type follower struct {
 // follow keeps a stream open until the context ends.
 func (f *follower) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		f.to.onState(RevocationsConnecting)
+		f.to.hooks.revocations(RevocationsConnecting)
 		hasHeard, err := f.watch(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		f.to.onState(RevocationsDown)
+		f.to.setLost(err)
+		f.to.hooks.revocations(RevocationsDown)
 		pause := time.Duration(0)
 		if hasHeard {
 			f.failures = 0 // A stream that has begun may end, by the life of its token or with its replica.
@@ -111,8 +111,8 @@ func (f *follower) watch(ctx context.Context) (hasHeard bool, err error) {
 	for {
 		message, err := stream.Recv()
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = nil
+			if errors.Is(context.Cause(ctx), errSilence) {
+				err = errSilence
 			}
 			return hasHeard, err
 		}
@@ -124,6 +124,9 @@ func (f *follower) watch(ctx context.Context) (hasHeard bool, err error) {
 		if !hasHeard && f.to.onKeys != nil {
 			f.to.onKeys() // What was changed while there was no stream.
 		}
+		if !hasHeard {
+			f.to.setLost(nil)
+		}
 		hasHeard = true
 		f.to.take(message)
 		if token := message.GetResumeToken(); len(token) > 0 {
@@ -131,7 +134,7 @@ func (f *follower) watch(ctx context.Context) (hasHeard bool, err error) {
 		}
 		if isComplete, _ := f.to.revoked.known(); isComplete && !wasComplete {
 			wasComplete = true
-			f.to.onState(RevocationsComplete)
+			f.to.hooks.revocations(RevocationsComplete)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package signet_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -157,6 +158,42 @@ func TestASilentStreamIsGivenUpAfterThirtySeconds(t *testing.T) {
 		synctest.Wait()
 		if gaps := s.gaps(); len(gaps) != 1 || gaps[0] != 50*time.Second+time.Second/2 {
 			t.Errorf("pauses %v", gaps)
+		}
+	})
+}
+
+func TestWhyItIsNotKnownWhatWasRevokedIsToldByUnwrapAndByAHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := signettest.NewIssuer(t)
+		denied := &signet.Refusal{Code: codes.PermissionDenied, Reason: "INSUFFICIENT_SCOPE"}
+		lost := make(chan error, 8)
+		verifier, err := signet.NewVerifier(issuer.Identifier(), "stock", signet.WithKeySource(fixedKeys(mustJWKS(t, issuer))),
+			signet.WithRevocationSource(&script{streams: []scripted{
+				{refused: denied}, {messages: []*eventsv1.WatchResponse{complete("a")}, end: io.EOF}, {refused: denied},
+			}}), signet.WithHooks(signet.Hooks{RevocationsLost: func(err error) { lost <- err }}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(verifier.Close)
+		synctest.Wait()
+		if err := <-lost; !errors.Is(err, denied) {
+			t.Errorf("the hook was told %v", err)
+		}
+		_, err = verifier.Verify(t.Context(), issuer.Token(signettest.User{}), signet.Rule{})
+		wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+		if !errors.Is(err, denied) {
+			t.Errorf("%v, since %v", err, errors.Unwrap(err))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := verifier.Ready(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, denied) {
+			t.Errorf("ready: %v", err)
+		}
+		if err := verifier.Ready(t.Context()); err != nil { // The second stream is complete.
+			t.Error(err)
+		}
+		if err := <-lost; !errors.Is(err, io.EOF) {
+			t.Errorf("the hook was told %v", err)
 		}
 	})
 }

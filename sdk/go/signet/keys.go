@@ -88,7 +88,9 @@ func (k *issuerKeys) ready(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err()
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return notReady("the issuer's keys are not known", ctx.Err(), k.attempts.failure)
 		}
 	}
 }
@@ -199,7 +201,9 @@ func waitForKeys[T any](ctx context.Context, k *issuerKeys, since uint64, limit 
 		case hasSucceeded:
 			return pick(), nil // What that attempt brought may have come after the first look.
 		case failure != nil:
-			return nil, unavailable("the issuer's keys cannot be fetched")
+			refusal := unavailable("the issuer's keys cannot be fetched")
+			refusal.cause = failure
+			return nil, refusal
 		}
 		k.wakeUp()
 		select {

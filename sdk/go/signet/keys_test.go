@@ -334,3 +334,34 @@ func TestAnIssuerIsAURLThatCanBeReadInOneWay(t *testing.T) {
 		}
 	}
 }
+
+// awayKeys is an issuer that cannot be reached.
+type awayKeys struct{}
+
+var errAway = errors.New("the issuer is at lunch")
+
+func (awayKeys) FetchKeys(context.Context) ([]byte, time.Duration, error) { return nil, 0, errAway }
+
+func TestWhyThereAreNoKeysIsToldByUnwrap(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	fetched := make(chan error, 8)
+	hooks := signet.Hooks{KeysFetched: func(err error) { fetched <- err }}
+	verifier, err := signet.NewVerifier(issuer.Identifier(), "stock", signet.WithKeySource(awayKeys{}), signet.WithHooks(hooks))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(verifier.Close)
+	if err := <-fetched; !errors.Is(err, errAway) {
+		t.Errorf("the hook was told %v", err)
+	}
+	_, err = verifier.Verify(t.Context(), issuer.Token(signettest.User{}), signet.Rule{})
+	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+	if !errors.Is(err, errAway) || strings.Contains(err.(*signet.Refusal).GRPCStatus().String(), "lunch") {
+		t.Errorf("%v, since %v", err, errors.Unwrap(err))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := verifier.Ready(ctx); !errors.Is(err, context.Canceled) || !errors.Is(err, errAway) {
+		t.Errorf("ready: %v", err)
+	}
+}

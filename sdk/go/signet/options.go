@@ -23,6 +23,9 @@ type Hooks struct {
 	KeysFetched func(err error)
 	// Revocations: the stream of what was revoked has come into the state.
 	Revocations func(state RevocationsState)
+	// RevocationsLost: the stream of what was revoked has ended or could not be opened, and err is why; io.EOF if its replica has ended it,
+	// as each does from time to time. It is opened again.
+	RevocationsLost func(err error)
 	// StreamEnded: the guard has ended an open stream.
 	StreamEnded func(reason string)
 }
@@ -167,6 +170,13 @@ func (h *Hooks) revocations(state RevocationsState) {
 	if h.Revocations != nil {
 		defer ignorePanic()
 		h.Revocations(state)
+	}
+}
+
+func (h *Hooks) revocationsLost(err error) {
+	if h.RevocationsLost != nil {
+		defer ignorePanic()
+		h.RevocationsLost(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package signet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -131,6 +132,14 @@ func unavailable(why string) *Refusal {
 	return &Refusal{Code: codes.Unavailable, Reason: ReasonUnavailable, RetryAfter: unavailableRetry, message: why}
 }
 
+// notReady is why a verifier is not ready when the context ends of who waits for it.
+func notReady(what string, ended, cause error) error {
+	if cause == nil {
+		return fmt.Errorf("signet: %s: %w", what, ended)
+	}
+	return fmt.Errorf("signet: %s: %w, since: %w", what, ended, cause)
+}
+
 // gaveUp is the refusal of a call whose own context ended while it waited.
 func gaveUp(ctx context.Context) *Refusal {
 	refusal := unavailable("the call ended while it waited for what verifies its token")
@@ -149,5 +158,4 @@ var (
 	errUndeclared   = &Refusal{
 		Code: codes.PermissionDenied, Reason: ReasonAccessUndeclared, message: "the method does not declare who may call it",
 	}
-	errRevocationsUnknown = unavailable("it is not known what was revoked")
 )

@@ -28,7 +28,7 @@ type revocations struct {
 	clock   Clock
 	maxAge  time.Duration
 	goesOn  bool // when stale
-	onState func(RevocationsState)
+	hooks   *Hooks
 	onKeys  func()
 	revoked *revoked
 
@@ -37,11 +37,12 @@ type revocations struct {
 	open     map[*openStream]struct{}
 	stopTime func() bool // of the timer that ends the open streams when nothing is heard
 	isClosed bool
+	lost     error // why the latest stream has ended, or could not be opened; nil while one goes on
 }
 
-func newRevocations(clock Clock, maxAge time.Duration, goesOn bool, onState func(RevocationsState), onKeys func()) *revocations {
+func newRevocations(clock Clock, maxAge time.Duration, goesOn bool, hooks *Hooks, onKeys func()) *revocations {
 	return &revocations{
-		clock: clock, maxAge: maxAge, goesOn: goesOn, onState: onState, onKeys: onKeys, revoked: newRevoked(),
+		clock: clock, maxAge: maxAge, goesOn: goesOn, hooks: hooks, onKeys: onKeys, revoked: newRevoked(),
 		changed: make(chan struct{}), open: make(map[*openStream]struct{}),
 	}
 }
@@ -50,12 +51,31 @@ func newRevocations(clock Clock, maxAge time.Duration, goesOn bool, onState func
 func (r *revocations) judge(said *claims, now time.Time) *Refusal {
 	isComplete, heard := r.revoked.known()
 	if !isComplete || !r.goesOn && elapsed(heard, now) > r.maxAge {
-		return errRevocationsUnknown
+		return r.unknown()
 	}
 	if r.revoked.has(said) {
 		return errTokenRevoked
 	}
 	return nil
+}
+
+// unknown is the refusal of what cannot be judged.
+func (r *revocations) unknown() *Refusal {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	refusal := unavailable("it is not known what was revoked")
+	refusal.cause = r.lost
+	return refusal
+}
+
+// setLost notes why the stream has ended, or could not be opened; nil: one goes on.
+func (r *revocations) setLost(err error) {
+	r.mu.Lock()
+	r.lost = err
+	r.mu.Unlock()
+	if err != nil {
+		r.hooks.revocationsLost(err)
+	}
 }
 
 // ready returns once the first snapshot is complete.
@@ -70,7 +90,7 @@ func (r *revocations) ready(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err()
+			return notReady("it is not known what was revoked", ctx.Err(), r.unknown().cause)
 		}
 	}
 }
@@ -147,7 +167,7 @@ func (r *revocations) endStale() {
 	}
 	r.mu.Unlock()
 	for _, stream := range ended {
-		stream.end(errRevocationsUnknown)
+		stream.end(r.unknown())
 	}
 }
 

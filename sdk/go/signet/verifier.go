@@ -63,7 +63,7 @@ func NewVerifier(issuer, audience string, options ...VerifierOption) (*Verifier,
 		if err != nil {
 			return nil, err
 		}
-		v.revocations = newRevocations(all.clock, all.revocationMaxAge, all.goesOnWhenStale, all.hooks.revocations, v.keys.refresh)
+		v.revocations = newRevocations(all.clock, all.revocationMaxAge, all.goesOnWhenStale, &all.hooks, v.keys.refresh)
 		follow = &follower{clock: all.clock, random: all.random, source: source, to: v.revocations}
 	}
 	if all.introspector != nil {
@@ -100,7 +100,7 @@ func (v *Verifier) Close() {
 func (v *Verifier) Audience() string { return v.audience }
 
 // Ready returns once the verifier can judge calls: the issuer's keys are known and, if revocations are followed, the first snapshot is
-// complete. A service is ready when its verifier is. It fails when the context ends.
+// complete. A service is ready when its verifier is. It fails when the context ends, and its error unwraps to that and to why it is not.
 func (v *Verifier) Ready(ctx context.Context) error {
 	if err := v.keys.ready(ctx); err != nil {
 		return err

@@ -2,6 +2,7 @@ package signet
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -30,6 +31,12 @@ func KeyIDsForTest(document []byte) ([]string, error) {
 		kids = append(kids, key.kid)
 	}
 	return kids, nil
+}
+
+// AnyKeyVerifiesForTest says whether a key of a JWK Set verifies the signature of the message.
+func AnyKeyVerifiesForTest(document []byte, message string, signature []byte) bool {
+	set, err := readKeySet(document, nil)
+	return err == nil && slices.ContainsFunc(set.keys, func(key *verifyingKey) bool { return key.verifies(message, signature) })
 }
 
 // MayRetryForTest says whether a unary call is sent once more.

@@ -77,6 +77,26 @@ func FuzzPolicy(f *testing.F) {
 	})
 }
 
+func FuzzJWKS(f *testing.F) {
+	var file struct{ Cases []struct{ Document string } }
+	readJSON(f, "jwks.json", &file)
+	for _, c := range file.Cases {
+		f.Add([]byte(c.Document), []byte("a signature of nothing"))
+	}
+	f.Fuzz(func(t *testing.T, document, signature []byte) {
+		kids, err := signet.KeyIDsForTest(document)
+		if (len(kids) == 0) != (err != nil) {
+			t.Errorf("%v, %v", kids, err)
+		}
+		for _, length := range []int{len(signature), 64, 256} { // As those of ES256, EdDSA and RS256.
+			made := append(slices.Clone(signature), make([]byte, length)...)[:length]
+			if err == nil && signet.AnyKeyVerifiesForTest(document, "what nobody has signed", made) {
+				t.Errorf("a key of %q verifies what nobody has signed", document)
+			}
+		}
+	})
+}
+
 func TestWhatWasAskedForLatelyIsRemembered(t *testing.T) {
 	put := []int{1, 2, 3, 4, 5, 6, 7, 8}
 	remembered := signet.SeenForTest(4, put, func(int) []int { return []int{1} })

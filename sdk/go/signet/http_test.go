@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,5 +68,45 @@ func TestTheMiddlewareAnswersAsRFC6750Says(t *testing.T) {
 	handler.ServeHTTP(response, request)
 	if response.Code != http.StatusServiceUnavailable || response.Header().Get("Retry-After") != "1" {
 		t.Errorf("got %d %v", response.Code, response.Header())
+	}
+}
+
+func TestTheMiddlewareHoldsOverHTTP2AndWhateverThePathIs(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	guard := issuer.Verifier(t, "stock").Middleware(signet.Rule{})
+	var reached atomic.Int64
+	server := httptest.NewUnstartedServer(guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		reached.Add(1)
+		if _, ok := signet.CallerFrom(r.Context()); !ok || r.ProtoMajor != 2 {
+			panic("there is no caller")
+		}
+	})))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	good := "Bearer " + issuer.Token(signettest.User{})
+	for _, path := range []string{"/", "//", "/items/../admin", "/%2e%2e/%00", "/a;b?c#d", "/\u00e4"} {
+		for _, c := range []struct {
+			authorization []string
+			status        int
+		}{
+			{nil, http.StatusUnauthorized}, {[]string{good}, http.StatusOK}, {[]string{good, good}, http.StatusUnauthorized},
+			{[]string{good, "Basic YTpi"}, http.StatusUnauthorized}, {[]string{good + ", " + good}, http.StatusUnauthorized},
+			{[]string{""}, http.StatusUnauthorized},
+		} {
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+			host := server.Listener.Addr().String()
+			request.RequestURI, request.Host, request.Header["Authorization"] = "", "", c.authorization
+			request.URL.Scheme, request.URL.Host, request.URL.Opaque = "https", host, "//"+host+path
+			before := reached.Load()
+			response, err := server.Client().Do(request)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			_ = response.Body.Close()
+			if response.StatusCode != c.status || reached.Load() > before != (c.status == http.StatusOK) {
+				t.Errorf("%s with %d values: %s", path, len(c.authorization), response.Status)
+			}
+		}
 	}
 }

@@ -23,8 +23,8 @@ func (systemClock) Now() time.Time { return time.Now() }
 
 func (systemClock) AfterFunc(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 
-// elapsed is what has passed between two times: by the monotonic clock, which stands still while a machine sleeps, or by the other one, which
-// may be set, whichever says more. It is for what must not count for too long.
+// elapsed is what has passed between two times: by the monotonic clock, which stands still while a machine sleeps, or by the other one,
+// which may be set, whichever says more. It is for what must not count for too long.
 func elapsed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }

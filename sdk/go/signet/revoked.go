@@ -40,8 +40,8 @@ const (
 	revokedScope
 )
 
-// revokedEntry is up to which `iat` tokens are revoked, and from when on it is counted how long that is kept: from when it was told, or from
-// `until` if that is later. since is by the monotonic clock: who sets the other one forward has nothing forgotten.
+// revokedEntry is up to which `iat` tokens are revoked, and since when it is counted how long that is kept: since it was told, or since `until`
+// if that is later. since is by the monotonic clock: setting the other one forward has nothing forgotten.
 type revokedEntry struct {
 	until, since time.Time
 }
@@ -120,8 +120,8 @@ func (r *revoked) takeChanges(changes *eventsv1.Changes, now time.Time) (hasChan
 	return hasChanged
 }
 
-// timeOf is the time that was told, with its nanoseconds. Where there is none, or none that can be read, tokens of any time are meant: rather
-// one too many is refused than one too few.
+// timeOf is the time that was told, with its nanoseconds. Where there is none, or none that can be read, tokens of any time are meant:
+// rather one too many is refused than one too few.
 func timeOf(told *timestamppb.Timestamp) time.Time {
 	if !told.IsValid() {
 		return anyTime

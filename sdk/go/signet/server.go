@@ -69,6 +69,9 @@ func (s *Server) dial(address string, more ...grpc.DialOption) (*grpc.ClientConn
 		grpc.WithTransportCredentials(transport),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectTimeout}),
 		grpc.WithUserAgent("signet-sdk-go"),
+		// By a name's TXT record gRPC would send a request again by itself: an assertion is used once, and so is a refresh token.
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
 	}, s.DialOptions...)
 	return grpc.NewClient(address, append(options, more...)...)
 }

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	grpcresolver "google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -363,4 +365,25 @@ func refusing(t *testing.T, away string, server *tokenServer) grpc.DialOption {
 		}
 		return listener.DialContext(ctx)
 	})
+}
+
+func TestARequestIsSentOnceToAReplicaWhateverItsResolverSays(t *testing.T) {
+	server := &tokenServer{answer: func(*identityv1.IssueTokenRequest) (*identityv1.IssueTokenResponse, error) {
+		return nil, status.Error(codes.Unavailable, "away")
+	}}
+	at := server.start(t)
+	resolver := manual.NewBuilderWithScheme("signet")
+	state := grpcresolver.State{Endpoints: []grpcresolver.Endpoint{{Addresses: []grpcresolver.Address{{Addr: "signet"}}}}}
+	resolver.BuildCallback = func(_ grpcresolver.Target, channel grpcresolver.ClientConn, _ grpcresolver.BuildOptions) {
+		state.ServiceConfig = channel.ParseServiceConfig(`{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5,
+			"initialBackoff": "0.001s", "maxBackoff": "0.001s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}`)
+		resolver.InitialState(state)
+	}
+	at.Addresses = []string{"signet:///signet"}
+	at.DialOptions = append(at.DialOptions, grpc.WithResolvers(resolver))
+	_, err := newSource(t, at, secret()).Token(t.Context())
+	wantReason(t, err, codes.Unavailable, signet.ReasonUnavailable)
+	if asked := server.asked.Load(); asked != 1 { // An assertion is used once, and a refresh token that is shown again may be a stolen one.
+		t.Errorf("it was asked %d times, since %v", asked, errors.Unwrap(err))
+	}
 }

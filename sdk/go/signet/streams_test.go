@@ -195,7 +195,9 @@ func TestWhatOneCallerDoesWithARefusalNoOtherCallerSees(t *testing.T) {
 }
 
 // bothWays is Watch as a call in which both sides send: served by the handler, behind the interceptors, and opened by a client.
-func bothWays(t *testing.T, issuer *signettest.Issuer, id string, handler func(grpc.ServerStream) error, options ...grpc.ServerOption) grpc.ClientStream {
+func bothWays(
+	t *testing.T, issuer *signettest.Issuer, id string, handler func(grpc.ServerStream) error, options ...grpc.ServerOption,
+) grpc.ClientStream {
 	t.Helper()
 	watch := grpc.StreamDesc{
 		StreamName: "Watch", ClientStreams: true, ServerStreams: true,

@@ -40,8 +40,8 @@ const (
 	revokedScope
 )
 
-// revokedEntry is up to which `iat` tokens are revoked, and since when it is counted how long that is kept: since it was told, or since `until`
-// if that is later. since is by the monotonic clock: setting the other one forward has nothing forgotten.
+// revokedEntry says up to which `iat` tokens are revoked. How long it is kept is counted since it was told, or since `until` if that is
+// later, by the monotonic clock: who sets the other one forward has nothing forgotten.
 type revokedEntry struct {
 	until, since time.Time
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	identityv1 "example.com/signet/sdk/go/identity/v1"
 )
@@ -47,6 +48,7 @@ func newIntrospection(server Server, client ClientAuth, clock Clock, random func
 
 // Introspect implements [Introspector].
 func (i *introspection) Introspect(ctx context.Context, token string) (Introspection, error) {
+	ctx = metadata.NewOutgoingContext(ctx, nil) // What the call that asks has prepared for its own calls is not for Signet.
 	i.mu.Lock()
 	first := i.next
 	i.mu.Unlock()

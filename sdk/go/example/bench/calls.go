@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,8 +26,9 @@ import (
 // This file owns what a unary call costs a server that has seen its token before, beside one without the guard: each a process of its own,
 // called over a connection of the loopback network, by the same client with the same metadata.
 
-// callsInTurn is how many calls are made in a turn, one after the other.
-const callsInTurn = 500
+// callsInTurn is how many calls are made in a turn, by so many callers at once: a server that waits for each single call spends more on
+// falling asleep than on calls, and now more, now less.
+const callsInTurn, callers = 1_600, 16
 
 // stock answers as little as it can. TakeItem asks for a scope.
 type stock struct {
@@ -138,10 +140,23 @@ func (s *server) call(token string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for range callsInTurn {
-		if _, err := client.TakeItem(ctx, &stockv1.TakeItemRequest{Name: "bolt"}); err != nil {
-			return 0, err
-		}
+	failed := make(chan error, callers)
+	for range callers {
+		go func() {
+			for range callsInTurn / callers {
+				if _, err := client.TakeItem(ctx, &stockv1.TakeItemRequest{Name: "bolt"}); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range callers {
+		err = errors.Join(err, <-failed)
+	}
+	if err != nil {
+		return 0, err
 	}
 	ended, err := s.cpuTime()
 	return micros(ended-began) / callsInTurn, err

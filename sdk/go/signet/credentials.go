@@ -109,11 +109,7 @@ func (c *callCredentials) GetRequestMetadata(ctx context.Context, uris ...string
 	if plain, ok := info.AuthInfo.(plaintextInfo); ok {
 		isLocal = plain.peer.isLocal(c.isNamedSo)
 	} else {
-		// credentials.CheckSecurityLevel takes for secure what does not say how secure it is.
-		said, ok := info.AuthInfo.(interface {
-			GetCommonAuthInfo() credentials.CommonAuthInfo
-		})
-		isSecure = ok && said.GetCommonAuthInfo().SecurityLevel == credentials.PrivacyAndIntegrity
+		isSecure = doesEncrypt(info.AuthInfo)
 	}
 	if err := mayAttach(c.authority, authority, isSecure, isLocal, c.allowsPlaintext); err != nil {
 		return nil, err

@@ -237,3 +237,38 @@ func TestOverPlaintextTheNameMustBeLoopbackAndNotOnlyWhereItLeads(t *testing.T) 
 		}
 	}
 }
+
+// unnamed are credentials that do not encrypt, and do not go by the name of those that do not.
+type unnamed struct {
+	credentials.TransportCredentials
+}
+
+func (unnamed) Info() credentials.ProtocolInfo {
+	return credentials.ProtocolInfo{SecurityProtocol: "own"}
+}
+
+func (u unnamed) Clone() credentials.TransportCredentials { return u }
+
+func TestPlaintextIsWhateverDoesNotSayThatItEncrypts(t *testing.T) {
+	server := &tokenServer{}
+	server.answer = numbered(server)
+	serving := grpc.NewServer()
+	identityv1.RegisterIdentityServiceServer(serving, server)
+	listener := bufconn.Listen(1 << 16)
+	go func() { _ = serving.Serve(listener) }()
+	t.Cleanup(serving.Stop)
+	away := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		conn, err := listener.DialContext(ctx)
+		return elsewhere{conn}, err
+	})
+	for _, reason := range []string{"", "the mesh encrypts"} {
+		at := signet.Server{
+			Addresses: []string{"passthrough:///signet"}, TransportCredentials: unnamed{insecure.NewCredentials()}, AllowPlaintext: reason,
+			DialOptions: []grpc.DialOption{away},
+		}
+		_, err := newSource(t, at, secret()).Token(t.Context())
+		if isAllowed := reason != ""; (err == nil) != isAllowed || (server.asked.Load() > 0) != isAllowed {
+			t.Errorf("with the reason %q: %v, asked %d times", reason, err, server.asked.Load())
+		}
+	}
+}

@@ -58,10 +58,12 @@ func (s *Server) dial(address string, more ...grpc.DialOption) (*grpc.ClientConn
 	if transport == nil {
 		transport = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12})
 	}
-	if isPlaintext(transport) {
-		transport = plaintext{
-			TransportCredentials: transport, isChecked: s.AllowPlaintext == "", address: address, isNamedSo: isLoopbackName(authorityOf(address)),
-		}
+	isPlain := isPlaintext(transport)
+	// Whatever it is: there may be others that do not encrypt.
+	transport = plaintext{
+		TransportCredentials: transport, isChecked: s.AllowPlaintext == "", address: address, isNamedSo: isLoopbackName(authorityOf(address)),
+	}
+	if isPlain {
 		// By a proxy of HTTP on this machine the peer would be a loopback address, wherever the call goes.
 		more = append(more, grpc.WithNoProxy())
 	}
@@ -100,7 +102,7 @@ func (s *Server) callOne(ctx context.Context, address string, call func(context.
 
 // ===== plaintext =====
 
-// plaintext is a channel's credentials that do not encrypt, and know whom they are connected to.
+// plaintext is a channel's credentials that may not encrypt, and know then whom they are connected to.
 type plaintext struct {
 	credentials.TransportCredentials
 	isChecked bool // a connection that may leave this machine fails
@@ -140,15 +142,26 @@ func isPlaintext(transport credentials.TransportCredentials) bool {
 	return transport.Info().SecurityProtocol == "insecure"
 }
 
+// doesEncrypt says whether a channel says so itself: credentials.CheckSecurityLevel takes for secure what does not say how secure it is.
+func doesEncrypt(info credentials.AuthInfo) bool {
+	said, ok := info.(interface {
+		GetCommonAuthInfo() credentials.CommonAuthInfo
+	})
+	return ok && said.GetCommonAuthInfo().SecurityLevel == credentials.PrivacyAndIntegrity
+}
+
 // ClientHandshake implements [credentials.TransportCredentials].
 func (p plaintext) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := p.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil || doesEncrypt(info) {
+		return conn, info, err
+	}
 	peer := peerOf(raw.RemoteAddr())
 	if p.isChecked && !peer.isLocal(p.isNamedSo) {
 		return nil, nil, fmt.Errorf("signet: %q at %s is not this machine by its name and its address, and the channel does not encrypt: "+
 			"use TLS, or AllowPlaintext", p.address, raw.RemoteAddr())
 	}
-	conn, info, err := p.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	return conn, plaintextInfo{AuthInfo: info, peer: peer}, err
+	return conn, plaintextInfo{AuthInfo: info, peer: peer}, nil
 }
 
 // Clone implements [credentials.TransportCredentials].

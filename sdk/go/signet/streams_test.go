@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,8 +12,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	eventsv1 "example.com/signet/sdk/go/identity/events/v1"
 	"example.com/signet/sdk/go/signet"
@@ -316,4 +319,70 @@ func TestNoGoroutineStaysOfAStreamThatHasEnded(t *testing.T) {
 			t.Errorf("%d goroutines before, %d after, and %d streams", before, after, left)
 		}
 	})
+}
+
+// echoing is a service whose handler takes no notice of its context, nor of what its stream tells it. It tells when it has returned.
+func echoing(returned chan<- struct{}) *grpc.ServiceDesc {
+	handler := func(_ any, stream grpc.ServerStream) error {
+		var users sync.WaitGroup
+		for _, use := range []func(any) error{stream.RecvMsg, stream.SendMsg} {
+			users.Go(func() {
+				for after := 0; after < 100; {
+					err := use(&emptypb.Empty{})
+					if err != nil {
+						after++
+						_ = stream.SetHeader(metadata.Pairs("a", "b"))
+						_ = stream.SendHeader(nil)
+						stream.SetTrailer(metadata.Pairs("c", "d"))
+					} else if after > 0 {
+						panic("a message has come or gone after the end")
+					}
+				}
+			})
+		}
+		users.Wait()
+		returned <- struct{}{}
+		return nil
+	}
+	streams := []grpc.StreamDesc{{StreamName: "Both", Handler: handler, ServerStreams: true, ClientStreams: true}}
+	return &grpc.ServiceDesc{ServiceName: "corpus.v1.Streams", HandlerType: (*any)(nil), Streams: streams}
+}
+
+func TestAHandlerThatTakesNoNoticeOfTheEndDisturbsNothing(t *testing.T) {
+	issuer := signettest.NewIssuer(t)
+	policy, err := signet.PolicyFromDescriptorSet(readFile(t, "policies", "corpus.binpb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	returned := make(chan struct{})
+	server := grpc.NewServer(signet.NewGuard(issuer.Verifier(t, "stock"), policy).ServerOptions()...)
+	description := echoing(returned)
+	server.RegisterService(description, struct{}{})
+	listener := bufconn.Listen(1 << 16)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	channel := plain(t, listener)
+	for range 10 {
+		session := signettest.NewUUID()
+		token := issuer.Token(signettest.User{SessionID: session, Scopes: []string{"stock:read", "stock:write"}})
+		stream, err := channel.NewStream(withToken(t.Context(), token), &description.Streams[0], "/corpus.v1.Streams/Both")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			for stream.SendMsg(&emptypb.Empty{}) == nil {
+			}
+		}()
+		for received := 0; err == nil; received++ {
+			if received == 20 {
+				issuer.RevokeSession(session)
+			}
+			err = stream.RecvMsg(&emptypb.Empty{})
+		}
+		wantReason(t, err, codes.Unauthenticated, signet.ReasonTokenRevoked)
+		<-sent
+		<-returned
+	}
 }

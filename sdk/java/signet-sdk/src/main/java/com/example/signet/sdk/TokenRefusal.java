@@ -20,6 +20,9 @@ final class TokenRefusal {
     private static final Set<String> BY_ANOTHER_TOKEN = Set.of(Reason.TOKEN_EXPIRED.name(), Reason.TOKEN_REVOKED.name());
 
     private TokenRefusal() {}
+    /** The longest pause that a RetryInfo may ask for: a longer one would leave a client without tokens, or blind. */
+    static final Duration MAX_RETRY_DELAY = Duration.ofSeconds(60);
+
 
     /** What a call fails with that needs a token, if {@code failure} is why there is none: that is its cause. */
     static StatusRuntimeException of(Throwable failure) {
@@ -46,12 +49,17 @@ final class TokenRefusal {
         return isAnswer && !PASSING.contains(Status.fromThrowable(failure).getCode());
     }
 
-    /** When Signet wants to be asked again, if it says so. */
+    /** After how long Signet wants to be asked again, if it says so: {@link #MAX_RETRY_DELAY} at most. */
     static Optional<Duration> retryDelay(Throwable failure) {
         Metadata trailers = Status.trailersFromThrowable(failure);
         com.google.rpc.Status details = trailers == null ? null : details(Status.fromThrowable(failure), trailers);
         return detail(details, RetryInfo.class)
-                .map(info -> Duration.ofSeconds(info.getRetryDelay().getSeconds(), info.getRetryDelay().getNanos()));
+                .map(info -> bounded(info.getRetryDelay().getSeconds(), info.getRetryDelay().getNanos()));
+    }
+
+    private static Duration bounded(long seconds, int nanos) {
+        boolean isTooLong = seconds >= MAX_RETRY_DELAY.toSeconds();
+        return isTooLong ? MAX_RETRY_DELAY : Duration.ofSeconds(Math.max(0, seconds), Math.max(0, nanos));
     }
 
     /**

@@ -7,7 +7,9 @@ import com.example.signet.identity.v1.IntrospectTokenResponse;
 import com.example.signet.identity.v1.IssueTokenRequest;
 import com.example.signet.identity.v1.IssueTokenResponse;
 import com.google.protobuf.Any;
+import com.google.protobuf.Duration;
 import com.google.rpc.ErrorInfo;
+import com.google.rpc.RetryInfo;
 import io.grpc.Context;
 import io.grpc.Contexts;
 import io.grpc.Grpc;
@@ -99,6 +101,14 @@ final class FakeSignet implements AutoCloseable {
                 .setCode(code.value())
                 .setMessage("refused")
                 .addDetails(Any.pack(ErrorInfo.newBuilder().setReason(reason).setDomain("identity.v1").build()))
+                .build());
+    }
+
+    /** Says that it has too much to do, and for how long. */
+    static StatusRuntimeException overloaded(long seconds) {
+        return StatusProto.toStatusRuntimeException(com.google.rpc.Status.newBuilder()
+                .setCode(Status.Code.RESOURCE_EXHAUSTED.value())
+                .addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(Duration.newBuilder().setSeconds(seconds)).build()))
                 .build());
     }
 

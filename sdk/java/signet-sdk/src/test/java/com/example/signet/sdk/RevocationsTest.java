@@ -126,6 +126,17 @@ class RevocationsTest {
     }
 
     @Test
+    void aPauseThatSignetAsksForCountsUpToAMinute() throws Exception {
+        follow();
+        signet.nextWatch().stream().onError(FakeSignet.overloaded(9 * 3_600));
+        await(RevocationsState.DOWN);
+        time.advance(Duration.ofSeconds(60));
+        assertFalse(states.contains(RevocationsState.CONNECTING), "it pauses");
+        time.advance(Duration.ofSeconds(1));
+        other.nextWatch();
+    }
+
+    @Test
     void tooMuchRefusesAllThatWasIssuedSoFar() {
         RevocationLog log = new RevocationLog(time, 10);
         Changes.Builder changes = Changes.newBuilder();

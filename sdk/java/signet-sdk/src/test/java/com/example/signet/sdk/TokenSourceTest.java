@@ -130,6 +130,24 @@ class TokenSourceTest {
 
     @Test
     void aFinalRefusalIsHandedUpAsItIsAndNotAskedAgainForTenSeconds() throws Exception {
+    @Test
+    void aPauseThatSignetAsksForCountsUpToAMinute() throws Exception {
+        for (long told : new long[] {20, 9 * 3_600, Long.MAX_VALUE}) {
+            signet.answers = request -> {
+                throw FakeSignet.overloaded(told);
+            };
+            TokenSource source = source().build();
+            failure(source.token());
+            signet.asked.clear();
+            time.advance(Duration.ofSeconds(Math.min(told, 60)).minusMillis(1));
+            failure(source.token());
+            assertEquals(0, signet.asked.size(), "it pauses");
+            time.advance(Duration.ofMillis(1));
+            failure(source.token());
+            assertEquals(1, signet.asked.size());
+        }
+    }
+
         signet.answers = request -> {
             throw FakeSignet.refusal(Status.Code.UNAUTHENTICATED, "INVALID_CLIENT");
         };

@@ -121,7 +121,10 @@ final class WatchFollower implements AutoCloseable {
             revocations.state(Hooks.RevocationsState.DOWN);
         }
         if (!status.isOk()) {
-            LOG.log(System.Logger.Level.INFO, "the stream of revocations has ended: {0} {1}", status.getCode(), status.getDescription());
+            // With the life of its token it ends as a matter of course.
+            boolean isUsual = status.getCode() == Status.Code.UNAUTHENTICATED && after.isZero();
+            System.Logger.Level level = isUsual ? System.Logger.Level.INFO : System.Logger.Level.WARNING;
+            LOG.log(level, "the stream of revocations has ended: {0} {1}", status.getCode(), status.getDescription());
         }
     }
 

@@ -16,6 +16,10 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
 
 /** Following the stream of what was revoked: over a real connection, with a clock that is turned by hand. */
@@ -104,11 +108,17 @@ class RevocationsTest {
     }
 
     @Test
-    void aRefusalIsNotAskedAgainForHalfAMinute() throws Exception {
+    void aRefusalIsLoggedAsAWarningAndNotAskedAgainForHalfAMinute() throws Exception {
+        BlockingQueue<LogRecord> logged = new LinkedBlockingQueue<>();
+        Logger logger = Logger.getLogger(WatchFollower.class.getName());
+        Handler handler = handler(logged);
+        logger.addHandler(handler);
         follow();
         signet.nextWatch().stream().onError(FakeSignet.refusal(Status.Code.PERMISSION_DENIED, "INSUFFICIENT_SCOPE"));
         await(RevocationsState.DOWN);
         time.advance(Duration.ofSeconds(29));
+        assertEquals(Level.WARNING, logged.poll(20, TimeUnit.SECONDS).getLevel());
+        logger.removeHandler(handler);
         assertNull(states.poll(100, TimeUnit.MILLISECONDS));
         time.advance(Duration.ofSeconds(2));
         other.nextWatch();
@@ -220,6 +230,21 @@ class RevocationsTest {
                 states.add(state);
             }
         }).build();
+    private static Handler handler(BlockingQueue<LogRecord> logged) {
+        return new Handler() {
+            @Override
+            public void publish(LogRecord entry) {
+                logged.add(entry);
+            }
+
+            @Override
+            public void flush() {}
+
+            @Override
+            public void close() {}
+        };
+    }
+
     }
 
     /** Waits until the stream has come into a state; those before it are passed over. */

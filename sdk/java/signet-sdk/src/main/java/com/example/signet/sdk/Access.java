@@ -13,7 +13,10 @@ record Access(Kind kind, Rule rule) {
     /** Nothing is declared, or what is declared is not understood: a later release has added it to ask for something. */
     static final Access DENIED = new Access(Kind.DENIED, null);
 
-    enum Kind { PUBLIC, RULE, DENIED }
+    /** The policy does not know the method: nobody is let in. */
+    static final Access UNKNOWN = new Access(Kind.UNKNOWN, null);
+
+    enum Kind { PUBLIC, RULE, DENIED, UNKNOWN }
 
     static Access of(Rule rule) {
         return new Access(Kind.RULE, rule);

@@ -8,38 +8,32 @@ final class Bearer {
 
     private Bearer() {}
 
-    /** The token in the values of one call; null if there is no value. Throws {@link Reason#TOKEN_INVALID} as {@link Invalid}. */
-    static String token(List<String> values) throws Invalid {
+    /** The token in the values of one call; null if there is no value. */
+    static String token(List<String> values) throws InvalidToken {
         if (values.isEmpty()) {
             return null;
         }
         if (values.size() > 1) {
             // Which of two a proxy in front has looked at cannot be known.
-            throw new Invalid();
+            throw new InvalidToken(Sentences.SEVERAL);
         }
         String value = values.get(0);
         int space = value.indexOf(' ');
         // The scheme is compared without case (RFC 9110 section 11.1); behind it are one space or more (section 11.4).
         if (space < 0 || !value.substring(0, space).equalsIgnoreCase(SCHEME)) {
-            throw new Invalid();
+            throw new InvalidToken(Sentences.NOT_BEARER);
         }
         int begin = space;
         while (begin < value.length() && value.charAt(begin) == ' ') {
             begin++;
         }
         String token = value.substring(begin);
-        if (token.isEmpty() || token.length() > CompactToken.MAX_BYTES || token.chars().anyMatch(c -> c > 127)) {
-            throw new Invalid();
+        if (token.length() > CompactToken.MAX_BYTES) {
+            throw new InvalidToken(Sentences.TOO_LONG);
+        }
+        if (token.isEmpty() || token.chars().anyMatch(c -> c > 127)) {
+            throw new InvalidToken(Sentences.NOT_BEARER);
         }
         return token;
-    }
-
-    /** There is something else than one bearer token. */
-    static final class Invalid extends Exception {
-        private static final long serialVersionUID = 1;
-
-        Invalid() {
-            super("not one bearer token", null, false, false);
-        }
     }
 }

@@ -18,48 +18,39 @@ record Claims(
     private static final Pattern UUID_TEXT =
             Pattern.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}");
 
-    /** A claim is missing or of another type. */
-    static final class Malformed extends Exception {
-        private static final long serialVersionUID = 1;
-
-        Malformed() {
-            super("the claims are not those of an access token", null, false, false);
-        }
-    }
-
     /** What the payload of a token says whose signature has been verified. */
-    static Claims read(byte[] payload) throws Malformed {
+    static Claims read(byte[] payload) throws InvalidToken {
         Map<String, Object> json;
         try {
             json = Json.object(payload);
         } catch (Json.NotJson notJson) {
-            throw new Malformed();
+            throw new InvalidToken(Sentences.LACKS_CLAIMS);
         }
         Reader from = new Reader(json);
         from.optional("groups_omitted", Boolean.class);
         from.optional("attributes_omitted", Boolean.class);
         Boolean rolesOmitted = from.optional("roles_omitted", Boolean.class);
-        Claims claims = new Claims(
+        return new Claims(
                 from.required("iss", String.class), uuid(from.required("sub", String.class)), from.audience(),
                 from.required("exp", Long.class), from.required("iat", Long.class), from.optional("nbf", Long.class),
                 uuid(from.required("jti", String.class)), from.required("client_id", String.class),
                 words(from.required("scope", String.class)), from.optionalUuid("sid"), from.names("amr"),
                 from.optional("auth_time", Long.class), from.optional("acr", String.class), from.names("roles"), from.names("groups"),
                 Boolean.TRUE.equals(rolesOmitted), from.members("attributes"), json);
-        // Without a session it is a client's own, and that client asked for it.
-        if (claims.sid == null && !claims.clientId.equalsIgnoreCase(claims.sub.toString())) {
-            throw new Malformed();
-        }
-        return claims;
+    }
+
+    /** Whether it is of a session, or a client's own that this client has asked for. */
+    boolean isConsistent() {
+        return sid != null || clientId.equalsIgnoreCase(sub.toString());
     }
 
     CallerKind kind() {
         return sid != null ? CallerKind.USER : CallerKind.CLIENT;
     }
 
-    private static UUID uuid(String text) throws Malformed {
+    private static UUID uuid(String text) throws InvalidToken {
         if (!UUID_TEXT.matcher(text).matches()) {
-            throw new Malformed();
+            throw new InvalidToken(Sentences.LACKS_CLAIMS);
         }
         return UUID.fromString(text);
     }
@@ -76,42 +67,42 @@ record Claims(
     }
 
     private record Reader(Map<String, Object> json) {
-        <T> T required(String name, Class<T> type) throws Malformed {
+        <T> T required(String name, Class<T> type) throws InvalidToken {
             T value = optional(name, type);
             if (value == null) {
-                throw new Malformed();
+                throw new InvalidToken(Sentences.LACKS_CLAIMS);
             }
             return value;
         }
 
-        <T> T optional(String name, Class<T> type) throws Malformed {
+        <T> T optional(String name, Class<T> type) throws InvalidToken {
             Object value = json.get(name);
             if (value == null) {
                 return null;
             }
             if (!type.isInstance(value)) {
-                throw new Malformed();
+                throw new InvalidToken(Sentences.LACKS_CLAIMS);
             }
             return type.cast(value);
         }
 
-        UUID optionalUuid(String name) throws Malformed {
+        UUID optionalUuid(String name) throws InvalidToken {
             String text = optional(name, String.class);
             return text == null ? null : uuid(text);
         }
 
-        List<String> audience() throws Malformed {
+        List<String> audience() throws InvalidToken {
             if (json.get("aud") instanceof String one) {
                 return List.of(one);
             }
             List<String> names = names("aud");
             if (names == null) {
-                throw new Malformed();
+                throw new InvalidToken(Sentences.LACKS_CLAIMS);
             }
             return names;
         }
 
-        List<String> names(String name) throws Malformed {
+        List<String> names(String name) throws InvalidToken {
             List<?> listed = optional(name, List.class);
             if (listed == null) {
                 return null;
@@ -119,7 +110,7 @@ record Claims(
             List<String> names = new ArrayList<>();
             for (Object one : listed) {
                 if (!(one instanceof String text)) {
-                    throw new Malformed();
+                    throw new InvalidToken(Sentences.LACKS_CLAIMS);
                 }
                 names.add(text);
             }
@@ -127,7 +118,7 @@ record Claims(
         }
 
         @SuppressWarnings("unchecked")
-        Map<String, Object> members(String name) throws Malformed {
+        Map<String, Object> members(String name) throws InvalidToken {
             return (Map<String, Object>) optional(name, Map.class);
         }
     }

@@ -7,7 +7,7 @@ import java.util.Map;
  * A JWT taken apart (RFC 7515 section 7.1). Nothing that it says is believed here. {@code jwk}, {@code jku}, {@code x5u} and {@code x5c}
  * are never read: a signature does not bring its own key.
  */
-record CompactToken(String typ, String alg, String kid, byte[] signingInput, byte[] payload, byte[] signature) {
+record CompactToken(String typ, String alg, String kid, boolean isCritical, byte[] signingInput, byte[] payload, byte[] signature) {
     /** The longest token that is read, in bytes: Signet's own are shorter than 5 KiB. */
     static final int MAX_BYTES = 8 * 1024;
 
@@ -16,40 +16,52 @@ record CompactToken(String typ, String alg, String kid, byte[] signingInput, byt
 
     private static final String APPLICATION = "application/";
 
-    /** The parts of {@code token}, which is ASCII; null if it does not have the form of an access token. */
-    static CompactToken parse(String token) {
+    /** The parts of {@code token}, which is ASCII. {@code typ} and {@code kid} are null where the header lacks them. */
+    static CompactToken parse(String token) throws InvalidToken {
         int first = token.indexOf('.');
         int second = token.indexOf('.', first + 1);
         if (first < 0 || second < 0 || token.indexOf('.', second + 1) >= 0) {
-            return null;
+            throw new InvalidToken(Sentences.NOT_A_JWT);
         }
-        byte[] header = Base64Url.decode(token.substring(0, first));
-        byte[] payload = Base64Url.decode(token.substring(first + 1, second));
-        byte[] signature = Base64Url.decode(token.substring(second + 1));
-        if (header == null || payload == null || signature == null) {
-            return null;
-        }
+        byte[] payload = decoded(token.substring(first + 1, second));
+        byte[] signature = decoded(token.substring(second + 1));
         Map<String, Object> members;
         try {
-            members = Json.object(header);
+            members = Json.object(decoded(token.substring(0, first)));
         } catch (Json.NotJson notJson) {
-            return null;
+            throw new InvalidToken(Sentences.NOT_A_JWT);
         }
-        if (members.containsKey("crit")
-                || !(members.get("typ") instanceof String typ)
-                || !(members.get("alg") instanceof String alg)
-                || !(members.get("kid") instanceof String kid)
-                || !canBeKid(kid)) {
-            return null;
+        if (!(members.get("alg") instanceof String alg)) {
+            throw new InvalidToken(Sentences.NOT_A_JWT);
         }
         byte[] signed = token.substring(0, second).getBytes(StandardCharsets.US_ASCII);
-        return new CompactToken(typ, alg, kid, signed, payload, signature);
+        boolean isCritical = members.containsKey("crit");
+        return new CompactToken(text(members, "typ"), alg, text(members, "kid"), isCritical, signed, payload, signature);
     }
 
     /** Whether the type is {@code wanted}: with or without {@code application/}, in any case (RFC 7515 section 4.1.9). */
     boolean isOfType(String wanted) {
+        if (typ == null) {
+            return false;
+        }
         boolean isLong = typ.regionMatches(true, 0, APPLICATION, 0, APPLICATION.length());
         return (isLong ? typ.substring(APPLICATION.length()) : typ).equalsIgnoreCase(wanted);
+    }
+
+    private static byte[] decoded(String part) throws InvalidToken {
+        byte[] bytes = Base64Url.decode(part);
+        if (bytes == null) {
+            throw new InvalidToken(Sentences.NOT_A_JWT);
+        }
+        return bytes;
+    }
+
+    private static String text(Map<String, Object> members, String name) throws InvalidToken {
+        Object value = members.get(name);
+        if (value != null && !(value instanceof String)) {
+            throw new InvalidToken(Sentences.NOT_A_JWT);
+        }
+        return (String) value;
     }
 
     static boolean canBeKid(String kid) {

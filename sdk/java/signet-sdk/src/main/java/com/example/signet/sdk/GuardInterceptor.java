@@ -6,7 +6,6 @@ import io.grpc.MethodDescriptor;
 import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
-import io.grpc.Status;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -52,8 +51,8 @@ public final class GuardInterceptor implements ServerInterceptor {
         if (access.kind() == Access.Kind.PUBLIC) {
             return next.startCall(call, headers);
         }
-        if (access.kind() == Access.Kind.DENIED) {
-            return refuse(call, verifier.undeclared(path));
+        if (access.kind() != Access.Kind.RULE) {
+            return refuse(call, verifier.undeclared(path, access.kind() != Access.Kind.UNKNOWN));
         }
         CompletableFuture<Verifier.Admitted> admitted = verifier.admit(authorization(headers), access.rule(), path);
         GuardedStart<Q, A> start = new GuardedStart<>(verifier, access.rule(), path, call, headers, next, Context.current());
@@ -83,8 +82,7 @@ public final class GuardInterceptor implements ServerInterceptor {
     }
 
     private static <Q, A> ServerCall.Listener<Q> refuse(ServerCall<Q, A> call, Refusal refusal) {
-        Status status = refusal.reason().code().toStatus().withDescription(refusal.reason().message());
-        call.close(status, refusal.trailers());
+        call.close(refusal.status(), refusal.trailers());
         return new ServerCall.Listener<>() {};
     }
 }

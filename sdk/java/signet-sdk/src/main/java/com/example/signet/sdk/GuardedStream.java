@@ -37,7 +37,6 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
 
     /** Ends the stream with the status of a refusal, and cancels the handler's context. */
     void end(Refusal refusal) {
-        Status status = refusal.reason().code().toStatus().withDescription(refusal.reason().message());
         synchronized (lock) {
             if (isClosed) {
                 return;
@@ -49,7 +48,7 @@ final class GuardedStream<Q, A> extends ForwardingServerCall.SimpleForwardingSer
         context.cancel(refusal);
         overdue = time.schedule(END_TIMEOUT, this::overdue);
         synchronized (lock) {
-            delegate().close(status, refusal.trailers());
+            delegate().close(refusal.status(), refusal.trailers());
         }
     }
 

@@ -5,7 +5,7 @@ import java.time.Instant;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.Consumer;
+import java.util.function.BiConsumer;
 
 /**
  * The open streams of a verifier: each ends when its token has expired and the grace has passed, when its token is revoked, and when it is
@@ -27,11 +27,11 @@ final class OpenStreams {
     /** A stream that is open. */
     final class Stream {
         private final TokenCache.Verified token;
-        private final Consumer<Reason> end;
+        private final BiConsumer<Reason, String> end;
         private final AtomicBoolean isOver = new AtomicBoolean();
         private volatile TimeSource.Timer expiry = () -> {};
 
-        private Stream(TokenCache.Verified token, Consumer<Reason> end) {
+        private Stream(TokenCache.Verified token, BiConsumer<Reason, String> end) {
             this.token = token;
             this.end = end;
         }
@@ -43,13 +43,13 @@ final class OpenStreams {
             open.remove(this);
         }
 
-        private void end(Reason reason) {
+        private void end(Reason reason, String detail) {
             if (isOver.compareAndSet(false, true)) {
                 expiry.cancel();
                 open.remove(this);
                 settings.hooks().streamEnded(reason.name());
                 try {
-                    end.accept(reason);
+                    end.accept(reason, detail);
                 } catch (RuntimeException failure) {
                     // Such as of a call that grpc-java has closed by itself. The others must end, too.
                     LOG.log(System.Logger.Level.DEBUG, "a stream has ended before the guard could end it", failure);
@@ -58,8 +58,11 @@ final class OpenStreams {
         }
     }
 
-    /** Watches over a stream of {@code token}; {@code end} is called at most once, and must not block. */
-    Stream watch(TokenCache.Verified token, Consumer<Reason> end) {
+    /**
+     * Watches over a stream of {@code token}; {@code end} is called at most once, with the reason and what {@link Sentences#of} asks for.
+     * It must not block.
+     */
+    Stream watch(TokenCache.Verified token, BiConsumer<Reason, String> end) {
         Stream stream = new Stream(token, end);
         open.add(stream);
         Instant until = Times.ofEpochSecond(token.caller().said().exp());
@@ -71,7 +74,7 @@ final class OpenStreams {
         // Only now, so that nothing is missed that was told since the token was looked at.
         look(stream);
         if (isClosed) {
-            stream.end(Reason.UNAVAILABLE);
+            stream.end(Reason.UNAVAILABLE, Sentences.ISSUER);
         } else {
             watchAge();
         }
@@ -87,7 +90,7 @@ final class OpenStreams {
     void close() {
         isClosed = true;
         age.cancel();
-        open.forEach(stream -> stream.end(Reason.UNAVAILABLE));
+        open.forEach(stream -> stream.end(Reason.UNAVAILABLE, Sentences.ISSUER));
     }
 
     int count() {
@@ -99,7 +102,7 @@ final class OpenStreams {
         Instant until = Times.ofEpochSecond(stream.token.caller().said().exp());
         Duration left = Duration.between(settings.time().now(), until).plus(settings.streamGrace());
         if (left.isZero() || left.isNegative()) {
-            stream.end(Reason.TOKEN_EXPIRED);
+            stream.end(Reason.TOKEN_EXPIRED, null);
         } else {
             stream.expiry = settings.time().schedule(left, () -> expire(stream));
         }
@@ -108,7 +111,7 @@ final class OpenStreams {
     private void look(Stream stream) {
         Revocations revocations = settings.revocations();
         if (revocations != null && revocations.isRevoked(stream.token)) {
-            stream.end(Reason.TOKEN_REVOKED);
+            stream.end(Reason.TOKEN_REVOKED, null);
         }
     }
 
@@ -132,7 +135,7 @@ final class OpenStreams {
     private void lookAtAge() {
         if (settings.revocations().isStale(settings.revocationMaxAge())) {
             isWatchingAge.set(false);
-            open.forEach(stream -> stream.end(Reason.UNAVAILABLE));
+            open.forEach(stream -> stream.end(Reason.UNAVAILABLE, Sentences.REVOCATIONS));
         } else if (open.isEmpty()) {
             isWatchingAge.set(false);
             if (!open.isEmpty()) {

@@ -109,7 +109,7 @@ public final class Policy {
         if (readsServed && method != null && method.getSchemaDescriptor() instanceof ProtoMethodDescriptorSupplier supplier) {
             return served.computeIfAbsent(path, it -> declared(supplier, it));
         }
-        return Access.DENIED;
+        return Access.UNKNOWN;
     }
 
     private static String serviceOf(String path) {

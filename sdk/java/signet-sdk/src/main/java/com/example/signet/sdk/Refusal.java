@@ -5,6 +5,7 @@ import com.google.protobuf.Duration;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.Metadata;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.util.Map;
@@ -18,18 +19,25 @@ public final class Refusal extends RuntimeException {
     private static final long serialVersionUID = 1;
 
     private final Reason reason;
+    private final String description;
     private final transient Map<String, String> metadata;
 
     /**
      * A refusal.
      *
      * @param reason why
+     * @param detail what {@link Sentences#of} asks for
      * @param metadata what is known beside it: {@code audience} and {@code method} in every refusal of a call
      */
-    public Refusal(Reason reason, Map<String, String> metadata) {
+    Refusal(Reason reason, String detail, Map<String, String> metadata) {
+        this(Sentences.of(reason, detail, metadata), reason, metadata);
+    }
+
+    private Refusal(String description, Reason reason, Map<String, String> metadata) {
         // Without a stack trace: it is an answer, and a flood of bad tokens must cost little.
-        super(reason + ": " + reason.message(), null, false, false);
+        super(reason + ": " + description, null, false, false);
         this.reason = reason;
+        this.description = description;
         this.metadata = Map.copyOf(metadata);
     }
 
@@ -49,6 +57,15 @@ public final class Refusal extends RuntimeException {
      */
     public Reason reason() {
         return reason;
+    }
+
+    /**
+     * What it means, for people: what Signet itself says of such a call.
+     *
+     * @return a sentence without its full stop; nothing of the token is quoted
+     */
+    public String description() {
+        return description;
     }
 
     /**
@@ -73,7 +90,7 @@ public final class Refusal extends RuntimeException {
                 .build();
         com.google.rpc.Status.Builder status = com.google.rpc.Status.newBuilder()
                 .setCode(reason.code().value())
-                .setMessage(reason.message())
+                .setMessage(description)
                 .addDetails(Any.pack(info));
         if (reason == Reason.UNAVAILABLE) {
             status.addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(Duration.newBuilder().setSeconds(1)).build()));
@@ -88,6 +105,11 @@ public final class Refusal extends RuntimeException {
      */
     public StatusRuntimeException toException() {
         return StatusProto.toStatusRuntimeException(toProto());
+    }
+
+    /** The status alone. */
+    Status status() {
+        return reason.code().toStatus().withDescription(description);
     }
 
     /** The trailers of the refusal. */

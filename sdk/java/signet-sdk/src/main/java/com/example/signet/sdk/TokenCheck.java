@@ -13,29 +13,43 @@ final class TokenCheck {
         this.settings = settings;
     }
 
-    /** The parts of {@code token}, if it has the form and the type of an access token; else null. */
-    CompactToken parse(String token) {
-        if (token.length() > CompactToken.MAX_BYTES) {
-            return null;
-        }
+    /** The parts of {@code token}, which has the form and the type of an access token, and names a key. */
+    CompactToken parse(String token) throws InvalidToken {
         CompactToken parts = CompactToken.parse(token);
-        boolean isOfType = parts != null && (parts.isOfType(ACCESS_TOKEN) || (settings.takesTypJwt() && parts.isOfType(JWT)));
-        return isOfType ? parts : null;
+        if (!parts.isOfType(ACCESS_TOKEN) && !(settings.takesTypJwt() && parts.isOfType(JWT))) {
+            throw new InvalidToken(Sentences.ANOTHER_TYP);
+        }
+        if (parts.isCritical()) {
+            throw new InvalidToken(Sentences.CRITICAL);
+        }
+        if (parts.kid() == null || !CompactToken.canBeKid(parts.kid())) {
+            throw new InvalidToken(Sentences.NO_KEY);
+        }
+        return parts;
     }
 
-    /** What {@code token} says, if {@code key} has signed it and its claims are those of an access token; else null. */
-    Claims genuine(CompactToken token, VerifyingKey key) {
-        if (!token.alg().equals(key.alg()) || !key.verifies(token.signingInput(), token.signature())) {
-            return null;
+    /** What {@code token} says, which {@code key} has signed, and whose claims are those of an access token. */
+    Claims genuine(CompactToken token, VerifyingKey key) throws InvalidToken {
+        if (key == null) {
+            throw new InvalidToken(Sentences.UNKNOWN_KEY);
         }
-        Claims claims;
-        try {
-            claims = Claims.read(token.payload());
-        } catch (Claims.Malformed malformed) {
-            return null;
+        if (!token.alg().equals(key.alg())) {
+            throw new InvalidToken(Sentences.ANOTHER_ALGORITHM);
         }
-        boolean isOurs = claims.iss().equals(settings.issuer());
-        return isOurs && (token.isOfType(ACCESS_TOKEN) || mayBeOfTypeJwt(claims)) ? claims : null;
+        if (!key.verifies(token.signingInput(), token.signature())) {
+            throw new InvalidToken(Sentences.FORGED);
+        }
+        Claims claims = Claims.read(token.payload());
+        if (!token.isOfType(ACCESS_TOKEN) && !mayBeOfTypeJwt(claims)) {
+            throw new InvalidToken(Sentences.ANOTHER_TYP);
+        }
+        if (!claims.iss().equals(settings.issuer())) {
+            throw new InvalidToken(Sentences.ANOTHER_ISSUER);
+        }
+        if (!claims.isConsistent()) {
+            throw new InvalidToken(Sentences.NO_SESSION);
+        }
+        return claims;
     }
 
     /** The reason why {@code claims} do not count now; null if they do. */

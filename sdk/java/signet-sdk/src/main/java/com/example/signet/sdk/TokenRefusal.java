@@ -19,11 +19,11 @@ final class TokenRefusal {
             Status.Code.UNKNOWN, Status.Code.CANCELLED, Status.Code.ABORTED);
     private static final Set<String> BY_ANOTHER_TOKEN = Set.of(Reason.TOKEN_EXPIRED.name(), Reason.TOKEN_REVOKED.name());
 
-    private TokenRefusal() {}
     /** The longest pause that a RetryInfo may ask for: a longer one would leave a client without tokens, or blind. */
     static final Duration MAX_RETRY_DELAY = Duration.ofSeconds(60);
 
 
+    private TokenRefusal() {}
     /** What a call fails with that needs a token, if {@code failure} is why there is none: that is its cause. */
     static StatusRuntimeException of(Throwable failure) {
         Throwable cause = failure.getCause() != null && !(failure instanceof StatusRuntimeException) ? failure.getCause() : failure;
@@ -31,14 +31,14 @@ final class TokenRefusal {
         if (!isFinal(cause)) {
             String why = cause instanceof StatusRuntimeException ? status.getCode().name() : cause.getClass().getSimpleName();
             why = status.getDescription() == null ? why : status.getDescription();
-            return Status.UNAVAILABLE.withDescription("there is no access token: " + why).withCause(cause).asRuntimeException();
+            return Status.UNAVAILABLE.withDescription("no access token could be got: " + why).withCause(cause).asRuntimeException();
         }
         Metadata trailers = Status.trailersFromThrowable(cause);
         com.google.rpc.Status details = trailers == null ? null : details(status, trailers);
         com.google.rpc.Status.Builder told = details == null ? com.google.rpc.Status.newBuilder() : details.toBuilder();
         StatusRuntimeException refused = StatusProto.toStatusRuntimeException(told
                 .setCode(Status.Code.UNAUTHENTICATED.value())
-                .setMessage("Signet issues no access token: " + status.getDescription())
+                .setMessage(status.getDescription() == null ? "" : status.getDescription())
                 .build());
         return refused.getStatus().withCause(cause).asRuntimeException(refused.getTrailers());
     }

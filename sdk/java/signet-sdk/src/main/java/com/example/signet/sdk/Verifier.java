@@ -137,45 +137,43 @@ public final class Verifier implements AutoCloseable {
     /** As {@link #authenticate}; with the token, for streams. */
     CompletableFuture<Admitted> admit(List<String> authorization, Rule rule, String method) {
         Call call = new Call(rule, rule.audience().orElse(settings.audience()), method);
-        String token;
-        try {
-            token = Bearer.token(authorization);
-        } catch (Bearer.Invalid invalid) {
-            return call.refuse(Reason.TOKEN_INVALID);
-        }
-        if (token == null) {
-            return call.refuse(Reason.TOKEN_MISSING);
-        }
         if (isClosed) {
-            return call.refuse(Reason.UNAVAILABLE);
+            return call.unavailable(Sentences.ISSUER);
         }
+        try {
+            String token = Bearer.token(authorization);
+            return token == null ? call.refuse(Reason.TOKEN_MISSING) : admit(call, token);
+        } catch (InvalidToken invalid) {
+            return call.invalid(invalid);
+        }
+    }
+
+    private CompletableFuture<Admitted> admit(Call call, String token) throws InvalidToken {
         TokenCache.Fingerprint fingerprint = TokenCache.Fingerprint.of(token);
         TokenCache.Verified seen = cache.get(fingerprint);
         if (seen != null && keys.isInForce(seen.key())) {
             return call.judge(token, seen, true);
         }
         CompactToken parts = check.parse(token);
-        if (parts == null) {
-            return call.refuse(Reason.TOKEN_INVALID);
-        }
         CompletableFuture<VerifyingKey> found = keys.find(parts.kid());
         return found.isDone() && !found.isCompletedExceptionally()
                 ? verified(call, token, fingerprint, parts, found.join())
                 : found.handle((key, failure) -> failure != null
-                        ? call.<Admitted>refuse(Reason.UNAVAILABLE)
+                        ? call.<Admitted>unavailable(Sentences.ISSUER)
                         : verified(call, token, fingerprint, parts, key)).thenCompose(next -> next);
     }
 
-    /** The refusal of a method that nobody may call. */
-    Refusal undeclared(String method) {
+    /** The refusal of a method that nobody may call, of which the policy knows or not. */
+    Refusal undeclared(String method, boolean isInPolicy) {
         settings.hooks().verified(Reason.ACCESS_UNDECLARED.name(), false);
-        return new Refusal(Reason.ACCESS_UNDECLARED, Map.of("audience", settings.audience(), "method", method));
+        String why = isInPolicy ? Sentences.UNDECLARED : Sentences.NOT_IN_POLICY;
+        return new Refusal(Reason.ACCESS_UNDECLARED, why, Map.of("audience", settings.audience(), "method", method));
     }
 
     /** Ends a stream when its token no longer counts; {@code end} is called at most once, and must not block. */
     OpenStreams.Stream watch(Admitted admitted, Rule rule, String method, Consumer<Refusal> end) {
         Call call = new Call(rule, rule.audience().orElse(settings.audience()), method);
-        return streams.watch(admitted.token(), reason -> end.accept(call.refusal(reason, Map.of())));
+        return streams.watch(admitted.token(), (reason, detail) -> end.accept(call.refusal(reason, detail, Map.of())));
     }
 
     TimeSource time() {
@@ -189,9 +187,11 @@ public final class Verifier implements AutoCloseable {
 
     private CompletableFuture<Admitted> verified(
             Call call, String token, TokenCache.Fingerprint fingerprint, CompactToken parts, VerifyingKey key) {
-        Claims claims = key == null ? null : check.genuine(parts, key);
-        if (claims == null) {
-            return call.refuse(Reason.TOKEN_INVALID);
+        Claims claims;
+        try {
+            claims = check.genuine(parts, key);
+        } catch (InvalidToken invalid) {
+            return call.invalid(invalid);
         }
         List<String> roles = claims.roles() == null ? List.of() : claims.roles();
         TokenCache.Verified verified = new TokenCache.Verified(new Caller(claims, roles), key);
@@ -214,34 +214,43 @@ public final class Verifier implements AutoCloseable {
             this.method = method;
         }
 
-        Refusal refusal(Reason reason, Map<String, String> more) {
+        Refusal refusal(Reason reason, String detail, Map<String, String> more) {
             Map<String, String> metadata = new HashMap<>(more);
             metadata.put("audience", audience);
             metadata.put("method", method);
-            return new Refusal(reason, metadata);
+            return new Refusal(reason, detail, metadata);
         }
 
         <T> CompletableFuture<T> refuse(Reason reason) {
-            return refuse(reason, Map.of(), false);
+            return refuse(reason, null, Map.of(), false);
         }
 
-        <T> CompletableFuture<T> refuse(Reason reason, Map<String, String> more, boolean cached) {
+        <T> CompletableFuture<T> invalid(InvalidToken invalid) {
+            return refuse(Reason.TOKEN_INVALID, invalid.getMessage(), Map.of(), false);
+        }
+
+        <T> CompletableFuture<T> unavailable(String what) {
+            return refuse(Reason.UNAVAILABLE, what, Map.of(), false);
+        }
+
+        <T> CompletableFuture<T> refuse(Reason reason, String detail, Map<String, String> more, boolean cached) {
             settings.hooks().verified(reason.name(), cached);
-            return CompletableFuture.failedFuture(refusal(reason, more));
+            return CompletableFuture.failedFuture(refusal(reason, detail, more));
         }
 
         /** Judges a genuine token: audience, time, revocations and the rule, in this order. */
         CompletableFuture<Admitted> judge(String token, TokenCache.Verified verified, boolean cached) {
             Claims claims = verified.caller().said();
             if (!claims.aud().contains(audience)) {
-                return refuse(Reason.TOKEN_INVALID, Map.of(), cached);
+                return refuse(Reason.TOKEN_INVALID, Sentences.ANOTHER_AUDIENCE, Map.of(), cached);
             }
-            Reason reason = check.time(claims);
-            if (reason == null) {
-                reason = standing(verified);
+            Reason untimely = check.time(claims);
+            if (untimely != null) {
+                return refuse(untimely, Sentences.NOT_YET, Map.of(), cached);
             }
-            if (reason != null) {
-                return refuse(reason, Map.of(), cached);
+            Reason standing = standing(verified);
+            if (standing != null) {
+                return refuse(standing, Sentences.REVOCATIONS, Map.of(), cached);
             }
             RuleCheck.Verdict verdict = RuleCheck.judge(rule, audience, claims);
             if (verdict instanceof RuleCheck.AsksForRoles) {
@@ -253,7 +262,7 @@ public final class Verifier implements AutoCloseable {
         private CompletableFuture<Admitted> conclude(
                 RuleCheck.Verdict verdict, TokenCache.Verified verified, Caller caller, boolean cached) {
             if (verdict instanceof RuleCheck.Lacks lacks) {
-                return refuse(lacks.reason(), lacks.metadata(), cached);
+                return refuse(lacks.reason(), null, lacks.metadata(), cached);
             }
             settings.hooks().verified("OK", cached);
             return CompletableFuture.completedFuture(new Admitted(caller, verified));
@@ -273,14 +282,14 @@ public final class Verifier implements AutoCloseable {
 
         private CompletableFuture<Admitted> introspect(String token, TokenCache.Verified verified, boolean cached) {
             if (introspection == null) {
-                return refuse(Reason.UNAVAILABLE, Map.of(), cached);
+                return refuse(Reason.UNAVAILABLE, Sentences.ROLES, Map.of(), cached);
             }
             return introspection.introspect(token).handle((answer, failure) -> {
                 if (failure != null) {
-                    return this.<Admitted>refuse(Reason.UNAVAILABLE, Map.of(), cached);
+                    return this.<Admitted>refuse(Reason.UNAVAILABLE, Sentences.INTROSPECTION, Map.of(), cached);
                 }
                 if (!answer.active()) {
-                    return this.<Admitted>refuse(Reason.TOKEN_REVOKED, Map.of(), cached);
+                    return this.<Admitted>refuse(Reason.TOKEN_REVOKED, null, Map.of(), cached);
                 }
                 Caller caller = new Caller(verified.caller().said(), List.copyOf(answer.roles()));
                 return conclude(RuleCheck.judgeRoles(rule, answer.roles()), verified, caller, cached);
@@ -291,7 +300,7 @@ public final class Verifier implements AutoCloseable {
     /** The refusal that a failed {@link #authenticate} says; UNAVAILABLE of a defect. */
     static Refusal refusal(Throwable failure) {
         Throwable cause = failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        return cause instanceof Refusal refusal ? refusal : new Refusal(Reason.UNAVAILABLE, Map.of());
+        return cause instanceof Refusal refusal ? refusal : new Refusal(Reason.UNAVAILABLE, Sentences.ISSUER, Map.of());
     }
 
     /** Makes a {@link Verifier}. */
@@ -395,7 +404,7 @@ public final class Verifier implements AutoCloseable {
         }
 
         /**
-         * Whether calls go on when nothing was heard for longer than that; not by default. Before the first snapshot they never do.
+         * What becomes of calls when nothing was heard for longer than that: they are refused by default.
          *
          * @param continues whether they do
          * @return this

@@ -129,8 +129,6 @@ class TokenSourceTest {
     }
 
     @Test
-    void aFinalRefusalIsHandedUpAsItIsAndNotAskedAgainForTenSeconds() throws Exception {
-    @Test
     void aPauseThatSignetAsksForCountsUpToAMinute() throws Exception {
         for (long told : new long[] {20, 9 * 3_600, Long.MAX_VALUE}) {
             signet.answers = request -> {
@@ -150,6 +148,8 @@ class TokenSourceTest {
 
         signet.answers = request -> {
             throw FakeSignet.refusal(Status.Code.UNAUTHENTICATED, "INVALID_CLIENT");
+    @Test
+    void aFinalRefusalIsHandedUpAsItIsAndNotAskedAgainForTenSeconds() throws Exception {
         };
         TokenSource source = source().build();
         for (int call = 0; call < 5; call++) {
@@ -157,6 +157,7 @@ class TokenSourceTest {
             assertEquals(Status.Code.UNAUTHENTICATED, failure.getStatus().getCode());
             assertTrue(StatusProto.fromThrowable(failure).toString().contains("INVALID_CLIENT"));
         }
+            assertEquals("refused", failure.getStatus().getDescription(), "the words of Signet");
         assertEquals(1, signet.asked.size());
         signet.answers = request -> {
             throw FakeSignet.refusal(Status.Code.INVALID_ARGUMENT, "INVALID_SCOPE");
@@ -293,7 +294,7 @@ class TokenSourceTest {
         assertEquals(full, unstored.getCause().getCause());
         servers.close();
         StatusRuntimeException closed = failure(source().build().token());
-        assertEquals("there is no access token: the channels to Signet are closed", closed.getStatus().getDescription());
+        assertEquals("no access token could be got: the channels to Signet are closed", closed.getStatus().getDescription());
     }
 
     @Test

@@ -23,7 +23,8 @@ final class HttpRefusal {
         } else {
             response.setHeader("WWW-Authenticate", challenge(refusal, error));
         }
-        String body = "{\"error\":\"" + error + "\",\"reason\":\"" + reason + "\",\"error_description\":\"" + reason.message() + "\"}";
+        String body = "{\"error\":\"" + error + "\",\"reason\":\"" + reason + "\",\"error_description\":\""
+                + escaped(refusal.description()) + "\"}";
         response.setStatus(status);
         response.setContentType("application/json");
         response.setHeader("Cache-Control", "no-store");
@@ -36,7 +37,7 @@ final class HttpRefusal {
             return "Bearer realm=\"" + quotable(refusal.metadata().get("audience")) + "\"";
         }
         String scope = refusal.metadata().get("required_scope");
-        String challenge = "Bearer error=\"" + error + "\", error_description=\"" + refusal.reason().message() + "\"";
+        String challenge = "Bearer error=\"" + error + "\", error_description=\"" + quotable(refusal.description()) + "\"";
         return scope == null ? challenge : challenge + ", scope=\"" + quotable(scope) + "\"";
     }
 
@@ -47,6 +48,16 @@ final class HttpRefusal {
             case UNAVAILABLE -> "temporarily_unavailable";
             default -> "access_denied";
         };
+    }
+
+    /** {@code text} as a string of JSON has it (RFC 8259 section 7): names of roles may hold anything. */
+    private static String escaped(String text) {
+        StringBuilder escaped = new StringBuilder();
+        for (char c : text.toCharArray()) {
+            boolean isPlain = c >= ' ' && c != '"' && c != '\\';
+            escaped.append(isPlain ? String.valueOf(c) : String.format("\\u%04x", (int) c));
+        }
+        return escaped.toString();
     }
 
     /** {@code text} without what would end a quoted string. */

@@ -51,6 +51,7 @@ class SignetFilterTest {
         guard(context, "/any", VERIFIER, Rule.authenticated());
         guard(context, "/write", VERIFIER, Rule.builder().requiredScopes("stock:write").build());
         guard(context, "/role", VERIFIER, Rule.builder().anyRoles("boss").build());
+        guard(context, "/odd", VERIFIER, Rule.builder().anyRoles("a\"b\\c\nd").build());
         guard(context, "/blind", BLIND, Rule.authenticated());
         tomcat.start();
     }
@@ -93,8 +94,11 @@ class SignetFilterTest {
         assertEquals(401, response.statusCode());
         assertTrue(challenge(response).startsWith("Bearer error=\"invalid_token\""), challenge(response));
         assertEquals(
-                "{\"error\":\"invalid_token\",\"reason\":\"TOKEN_INVALID\",\"error_description\":\"the access token is not valid\"}",
+                "{\"error\":\"invalid_token\",\"reason\":\"TOKEN_INVALID\",\"error_description\":"
+                        + "\"the access token is invalid: it is meant for another audience\"}",
                 response.body());
+        assertEquals("Bearer error=\"invalid_token\", error_description=\"the access token is invalid: it is meant for another audience\"",
+                challenge(response));
         assertTrue(!response.body().contains(other) && !challenge(response).contains(other));
         String good = ISSUER.user("alice").audiences("stock").sign();
         assertEquals(401, get("/any", "Bearer " + good, "Bearer " + good).statusCode(), "two values");
@@ -109,6 +113,9 @@ class SignetFilterTest {
         HttpResponse<String> role = get("/role", "Bearer " + token);
         assertEquals(403, role.statusCode());
         assertTrue(role.body().contains("ROLES_NOT_IN_TOKEN"));
+        HttpResponse<String> odd = get("/odd", "Bearer " + token);
+        assertTrue(odd.body().contains("the role `a\\u0022b\\u005cc\\u000ad` is needed"), odd.body());
+        assertTrue(challenge(odd).contains("the role `abcd` is needed"), challenge(odd));
     }
 
     @Test

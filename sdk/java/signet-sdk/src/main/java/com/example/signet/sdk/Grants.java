@@ -14,10 +14,13 @@ interface Grants {
     /** What is sent, but for scopes and audience. */
     IssueTokenRequest.Builder request(Instant now);
 
-    /** Takes in the next refresh token, which is null without one; the access token is not used before that has succeeded. */
-    default CompletionStage<Void> accept(String nextRefreshToken) {
+    /** Has the next refresh token stored, which is null without one; the access token is not used before that has succeeded. */
+    default CompletionStage<Void> store(String nextRefreshToken) {
         return CompletableFuture.completedFuture(null);
     }
+
+    /** Uses the next refresh token from now on, which has been stored; null without one. */
+    default void accept(String nextRefreshToken) {}
 
     /** Whether several sources may get tokens by it. */
     default boolean isShared() {
@@ -76,11 +79,15 @@ interface Grants {
         }
 
         @Override
-        public CompletionStage<Void> accept(String next) {
-            if (next == null) {
-                return CompletableFuture.completedFuture(null);
+        public CompletionStage<Void> store(String next) {
+            return next == null ? CompletableFuture.completedFuture(null) : store.store(next);
+        }
+
+        @Override
+        public void accept(String next) {
+            if (next != null) {
+                refreshToken = next;
             }
-            return store.store(next).thenAccept(stored -> refreshToken = next);
         }
     }
 }

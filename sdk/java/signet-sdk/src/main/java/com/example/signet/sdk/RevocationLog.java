@@ -19,7 +19,7 @@ import java.util.UUID;
  */
 final class RevocationLog {
     /** How many entries are kept at most. Beyond that all tokens issued so far count as revoked, and the entries are dropped. */
-    static final int MAX_ENTRIES = 2_000_000;
+    static final int MAX_ENTRIES = 1_000_000;
 
     /** How long entries are kept until Signet has said it: longer than any token lives. */
     private static final Duration KEEP_UNTOLD = Duration.ofDays(1);

@@ -14,9 +14,10 @@ import java.util.Set;
 
 /** Reads what Signet and server halves refuse: which answers are final, and which say that another token would do. */
 final class TokenRefusal {
-    private static final Set<Status.Code> PASSING = Set.of(
-            Status.Code.UNAVAILABLE, Status.Code.DEADLINE_EXCEEDED, Status.Code.RESOURCE_EXHAUSTED, Status.Code.INTERNAL,
-            Status.Code.UNKNOWN, Status.Code.CANCELLED, Status.Code.ABORTED);
+    /** The codes of answers that asking again does not change. */
+    private static final Set<Status.Code> FINAL = Set.of(
+            Status.Code.INVALID_ARGUMENT, Status.Code.UNAUTHENTICATED, Status.Code.PERMISSION_DENIED, Status.Code.FAILED_PRECONDITION,
+            Status.Code.NOT_FOUND);
     private static final Set<String> BY_ANOTHER_TOKEN = Set.of(Reason.TOKEN_EXPIRED.name(), Reason.TOKEN_REVOKED.name());
 
     /** The longest pause that a RetryInfo may ask for: a longer one would leave a client without tokens, or blind. */
@@ -46,7 +47,7 @@ final class TokenRefusal {
     /** Whether asking again will not help: Signet has decided. */
     static boolean isFinal(Throwable failure) {
         boolean isAnswer = failure instanceof StatusRuntimeException || failure instanceof io.grpc.StatusException;
-        return isAnswer && !PASSING.contains(Status.fromThrowable(failure).getCode());
+        return isAnswer && FINAL.contains(Status.fromThrowable(failure).getCode());
     }
 
     /** After how long Signet wants to be asked again, if it says so: {@link #MAX_RETRY_DELAY} at most. */

@@ -13,6 +13,7 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
 import java.util.function.Supplier;
@@ -34,6 +35,9 @@ public final class TokenSource {
 
     /** How long after a refused token was forgotten no other one is (docs/EVENTS.md, "What callers see"). */
     private static final Duration DROP_PAUSE = Duration.ofSeconds(7);
+
+    /** How long {@code store} may take: what takes longer counts as failed. */
+    private static final Duration STORE_TIMEOUT = Duration.ofSeconds(10);
 
     /** How often an exchange is made anew whose access token has expired already. */
     private static final int MAX_EXCHANGES = 2;
@@ -257,7 +261,7 @@ public final class TokenSource {
     private CompletionStage<Void> store(Issued issued) {
         CompletionStage<Void> storing;
         try {
-            storing = grants.accept(issued.refreshToken());
+            storing = inTime(grants.store(issued.refreshToken()));
         } catch (RuntimeException failed) {
             storing = CompletableFuture.failedFuture(failed);
         }
@@ -265,12 +269,31 @@ public final class TokenSource {
             synchronized (this) {
                 unstored = failed == null ? null : issued;
             }
+            if (failed == null) {
+                grants.accept(issued.refreshToken());
+            }
             if (failed != null) {
                 Throwable why = failed instanceof CompletionException && failed.getCause() != null ? failed.getCause() : failed;
                 throw Status.UNAVAILABLE.withDescription("the next refresh token is not stored").withCause(why).asRuntimeException();
             }
             return null;
         });
+    }
+
+    /** What {@code storing} comes to; a failure if it takes too long. */
+    private CompletionStage<Void> inTime(CompletionStage<Void> storing) {
+        CompletableFuture<Void> bounded = new CompletableFuture<>();
+        TimeSource.Timer timer = time.schedule(STORE_TIMEOUT, () -> bounded.completeExceptionally(
+                new TimeoutException("`store` has not ended within " + STORE_TIMEOUT.toSeconds() + " s")));
+        storing.whenComplete((stored, failed) -> {
+            timer.cancel();
+            if (failed == null) {
+                bounded.complete(null);
+            } else {
+                bounded.completeExceptionally(failed);
+            }
+        });
+        return bounded;
     }
 
     private AccessToken token(IssueTokenResponse answer, long began) {

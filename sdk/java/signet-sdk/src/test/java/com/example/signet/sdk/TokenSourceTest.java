@@ -3,6 +3,7 @@ package com.example.signet.sdk;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.example.signet.identity.v1.IssueTokenRequest;
@@ -30,6 +31,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -169,6 +171,15 @@ class TokenSourceTest {
     }
 
     @Test
+    void whichRefusalsAreFinal() throws Exception {
+        Set<Status.Code> finals = Set.of(Status.Code.INVALID_ARGUMENT, Status.Code.UNAUTHENTICATED, Status.Code.PERMISSION_DENIED,
+                Status.Code.FAILED_PRECONDITION, Status.Code.NOT_FOUND);
+        for (Status.Code code : Status.Code.values()) {
+            assertEquals(finals.contains(code), TokenRefusal.isFinal(code.toStatus().asRuntimeException()), code.name());
+        }
+    }
+
+    @Test
     void theNextReplicaIsAskedIfOneIsAway() throws Exception {
         FakeSignet gone = new FakeSignet();
         String address = gone.address();
@@ -242,6 +253,33 @@ class TokenSourceTest {
         time.advance(Duration.ofSeconds(900));
         get(source.token());
         assertEquals("after first", signet.asked.take().getRefreshToken().getRefreshToken());
+    }
+
+    @Test
+    void aStoreThatTakesTenSecondsHasFailed() throws Exception {
+        signet.answers = request -> signet.token(900).toBuilder().setRefreshToken("next").build();
+        List<CompletableFuture<Void>> stores = new CopyOnWriteArrayList<>();
+        TokenSource source = TokenSource.builder(servers, "stock").time(time).random(() -> 0.5)
+                .refreshToken("first", next -> {
+                    stores.add(new CompletableFuture<>());
+                    return stores.get(stores.size() - 1);
+                }).build();
+        CompletableFuture<AccessToken> call = source.token();
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            while (time.pending() == 0) {
+                Thread.onSpinWait();
+            }
+        });
+        time.advance(Duration.ofMillis(9_999));
+        assertFalse(call.isDone());
+        time.advance(Duration.ofMillis(1));
+        assertEquals("no access token could be got: the next refresh token is not stored", failure(call).getStatus().getDescription());
+        time.advance(Duration.ofSeconds(1));
+        CompletableFuture<AccessToken> next = source.token();
+        assertEquals(2, stores.size(), "it is stored again");
+        stores.get(1).complete(null);
+        assertEquals("token-1", get(next).value());
+        assertEquals(0, time.pending());
     }
 
     @Test

@@ -129,7 +129,7 @@ public final class Revocations implements AutoCloseable {
         return isComplete;
     }
 
-    /** Stops following. */
+    /** Stops following, as the closing of the last verifier does: for good. What is left serves no other verifier. */
     @Override
     public void close() {
         try {
@@ -153,8 +153,11 @@ public final class Revocations implements AutoCloseable {
         begin.run();
     }
 
+    /** Ends what {@link #attach} has begun; the stream ends with the last verifier. */
     void detach(Listener listener) {
-        listeners.remove(listener);
+        if (listeners.remove(listener) && listeners.isEmpty()) {
+            close();
+        }
     }
 
     /** Completes when the first snapshot is complete. */

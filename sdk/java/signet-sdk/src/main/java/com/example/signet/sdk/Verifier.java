@@ -116,8 +116,8 @@ public final class Verifier implements AutoCloseable {
     }
 
     /**
-     * Stops fetching keys, ends the streams that are open, and refuses all calls from now on ({@code UNAVAILABLE}). Revocations and
-     * channels are closed by whoever made them.
+     * Stops fetching keys, ends the streams that are open, and refuses all calls from now on ({@code UNAVAILABLE}). The stream of
+     * revocations ends with the last verifier that it serves; channels are closed by whoever made them. Closing it again does nothing.
      */
     @Override
     public void close() {

@@ -3,6 +3,7 @@ package com.example.signet.sdk;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.example.signet.identity.events.v1.Changes;
@@ -135,6 +136,40 @@ class RevocationsTest {
     }
 
     @Test
+    @Test
+    void theStreamEndsWithTheLastVerifier() throws Exception {
+        follow();
+        Verifier second = tokens.verifier().revocations(revocations).build();
+        FakeSignet.Watch watch = signet.nextWatch();
+        watch.stream().onNext(Messages.snapshot());
+        await(RevocationsState.COMPLETE);
+        verifier.close();
+        watch.stream().onNext(Messages.endedClient("signet", time.now()));
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            while (!isRevoked(revocations, time.now().getEpochSecond())) {
+                Thread.onSpinWait();
+            }
+        });
+        second.close();
+        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
+            while (!watch.stream().isCancelled()) {
+                Thread.onSpinWait();
+            }
+        });
+        assertEquals(0, time.pending());
+    }
+
+    @Test
+    void whatIsToldTwiceChangesNothingIfTheLatestTimeCounts() {
+        Instant now = time.now();
+        Revocations told = Revocations.told(time);
+        told.tell(Messages.snapshot());
+        told.tell(Messages.endedClient("signet", now.plusSeconds(6)));
+        told.tell(Messages.endedClient("signet", now.minusSeconds(60)));
+        assertTrue(isRevoked(told, now.getEpochSecond() + 6));
+        assertFalse(isRevoked(told, now.getEpochSecond() + 7));
+    }
+
     void tooMuchRefusesAllThatWasIssuedSoFar() {
         RevocationLog log = new RevocationLog(time, 10);
         Changes.Builder changes = Changes.newBuilder();

@@ -352,6 +352,7 @@ class VerifierTest {
         verifier.close();
         assertEquals(Reason.UNAVAILABLE, reason(call));
         assertEquals(Reason.UNAVAILABLE, reason(verifier.verify(tokens.user(), ANY, "/m")));
+        assertEquals(Reason.UNAVAILABLE, reason(verifier.authenticate(List.of(), ANY, "/m")));
         assertEquals(0, time.pending());
     }
 

@@ -118,7 +118,7 @@ final class OpenStreams {
     // ===== the age of what is known =====
 
     private void watchAge() {
-        boolean matters = settings.revocations() != null && !settings.continuesWhenStale();
+        boolean matters = settings.revocations() != null && settings.whenStale() == WhenStale.REFUSE;
         if (matters && isWatchingAge.compareAndSet(false, true)) {
             scheduleAge();
         }

@@ -72,7 +72,7 @@ public final class Policy {
      * @param publicServices full names of services that everybody may call, such as {@code grpc.health.v1.Health}
      * @return the policy
      */
-    public static Policy ofServed(String... publicServices) {
+    public static Policy ofServedWithPublic(String... publicServices) {
         Builder builder = builder();
         builder.readsServed = true;
         List.of(publicServices).forEach(builder::publicService);

@@ -273,7 +273,7 @@ public final class Verifier implements AutoCloseable {
             if (revocations == null) {
                 return null;
             }
-            boolean isTooOld = !settings.continuesWhenStale() && revocations.isStale(settings.revocationMaxAge());
+            boolean isTooOld = settings.whenStale() == WhenStale.REFUSE && revocations.isStale(settings.revocationMaxAge());
             if (!revocations.isComplete() || isTooOld) {
                 return Reason.UNAVAILABLE;
             }
@@ -314,7 +314,7 @@ public final class Verifier implements AutoCloseable {
         private boolean takesTypJwt;
         private Revocations revocations;
         private Duration revocationMaxAge = Duration.ofSeconds(30);
-        private boolean continuesWhenStale;
+        private WhenStale whenStale = WhenStale.REFUSE;
         private Duration streamGrace = Duration.ofSeconds(30);
         private Introspection introspection;
         private TimeSource time = TimeSource.system();
@@ -406,11 +406,11 @@ public final class Verifier implements AutoCloseable {
         /**
          * What becomes of calls when nothing was heard for longer than that: they are refused by default.
          *
-         * @param continues whether they do
+         * @param outcome what becomes of them
          * @return this
          */
-        public Builder continueWhenStale(boolean continues) {
-            continuesWhenStale = continues;
+        public Builder whenStale(WhenStale outcome) {
+            whenStale = outcome;
             return this;
         }
 
@@ -485,7 +485,7 @@ public final class Verifier implements AutoCloseable {
                 throw new IllegalArgumentException("leeway, grace, age and cache size must not be negative");
             }
             VerifierSettings settings = new VerifierSettings(
-                    issuer, audience, leeway, cacheSize, takesTypJwt, revocations, revocationMaxAge, continuesWhenStale, streamGrace,
+                    issuer, audience, leeway, cacheSize, takesTypJwt, revocations, revocationMaxAge, whenStale, streamGrace,
                     introspection, time, random, new SafeHooks(hooks));
             return new Verifier(settings, keySource != null ? keySource : new HttpKeySource(address, jwksUri));
         }

@@ -195,7 +195,7 @@ class ConformanceTest {
                 .random(() -> 0.5)
                 .revocations(revocations)
                 .tokenTypJwt(get(one, "token_typ_jwt", false))
-                .continueWhenStale("continue".equals(one.get("when_stale")));
+                .whenStale("continue".equals(one.get("when_stale")) ? WhenStale.CONTINUE : WhenStale.REFUSE);
         seconds(one, "leeway").ifPresent(builder::leeway);
         seconds(one, "max_age").ifPresent(builder::revocationMaxAge);
         seconds(one, "grace").ifPresent(builder::streamGrace);

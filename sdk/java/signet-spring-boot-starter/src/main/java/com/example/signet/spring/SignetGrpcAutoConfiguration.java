@@ -42,7 +42,7 @@ public class SignetGrpcAutoConfiguration {
     @Bean
     @ConditionalOnMissingBean
     public Policy signetPolicy(SignetProperties properties) {
-        return Policy.ofServed(properties.publicServices().toArray(String[]::new));
+        return Policy.ofServedWithPublic(properties.publicServices().toArray(String[]::new));
     }
 
     /**

@@ -6,7 +6,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Asks one question for all calls that wait with the same token, and lets so many calls wait at most: no user can flood who answers. */
+/** Asks one question for all calls that wait with the same token. Bounds the questions that are open, so that no user floods Signet. */
 final class SharedIntrospection implements Introspection {
     /** How many calls wait at most; those beyond fail at once. */
     private static final int MAX_WAITING = 1_000;

@@ -48,7 +48,7 @@ func bearerToken(values []string) (string, *Refusal) {
 	scheme, token, found := strings.Cut(values[0], " ")
 	token = strings.TrimLeft(token, " ")
 	if !found || !strings.EqualFold(scheme, "bearer") || token == "" || !isASCII(values[0]) {
-		return "", tokenInvalid("`authorization` must be `Bearer <token>`")
+		return "", tokenInvalid("`authorization` must be `Bearer <access_token>`")
 	}
 	return token, nil
 }
@@ -80,7 +80,7 @@ func parseCompact(token string, takesJWT bool) (*compactJWS, *Refusal) {
 	}
 	var read joseHeader
 	if !readObject(headerBytes, &read) || read.Alg == nil {
-		return nil, tokenInvalid("its header is not that of a JWT")
+		return nil, tokenInvalid("it is not a JWT")
 	}
 	jws := &compactJWS{
 		alg: *read.Alg, signingInput: token[:len(header)+1+len(payload)], payload: payloadBytes, signature: signatureBytes,

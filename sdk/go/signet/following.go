@@ -81,7 +81,7 @@ func (f *follower) pauseAfter(err error) time.Duration {
 	if refusal, ok := RefusalFrom(err); ok {
 		told = refusal.Code
 		if refusal.RetryAfter > 0 {
-			return min(refusal.RetryAfter, lastCallAgain)
+			return min(refusal.RetryAfter, maxRetryAfter)
 		}
 	} else {
 		told = status.Code(err)

@@ -46,6 +46,9 @@ const (
 // unavailableRetry is what the RetryInfo of UNAVAILABLE says.
 const unavailableRetry = time.Second
 
+// maxRetryAfter is up to which a RetryInfo counts, whoever wrote it: a proxy that says a day takes nobody away for a day.
+const maxRetryAfter = time.Minute
+
 // Refusal is the error of a call that may not go on. It is a gRPC status ([status.FromError] takes it), whose details hold a
 // google.rpc.ErrorInfo of [ErrorDomain]. It holds no token and nothing of one.
 type Refusal struct {
@@ -125,7 +128,7 @@ func (r *Refusal) with(more map[string]string) *Refusal {
 }
 
 func tokenInvalid(why string) *Refusal {
-	return &Refusal{Code: codes.Unauthenticated, Reason: ReasonTokenInvalid, message: "the access token is not valid: " + why}
+	return &Refusal{Code: codes.Unauthenticated, Reason: ReasonTokenInvalid, message: "the access token is invalid: " + why}
 }
 
 func unavailable(why string) *Refusal {
@@ -151,11 +154,13 @@ func gaveUp(ctx context.Context) *Refusal {
 
 var (
 	errTokenMissing = &Refusal{
-		Code: codes.Unauthenticated, Reason: ReasonTokenMissing, message: "the call needs an access token: `authorization: Bearer <token>`",
+		Code: codes.Unauthenticated, Reason: ReasonTokenMissing,
+		message: "this call needs an access token: send `authorization: Bearer <access_token>`",
 	}
 	errTokenExpired = &Refusal{Code: codes.Unauthenticated, Reason: ReasonTokenExpired, message: "the access token has expired"}
-	errTokenRevoked = &Refusal{Code: codes.Unauthenticated, Reason: ReasonTokenRevoked, message: "the access token was revoked"}
-	errUndeclared   = &Refusal{
-		Code: codes.PermissionDenied, Reason: ReasonAccessUndeclared, message: "the method does not declare who may call it",
+	errTokenRevoked = &Refusal{Code: codes.Unauthenticated, Reason: ReasonTokenRevoked, message: "the access token is no longer accepted: " +
+		"its session has ended, or its user or client has been disabled or deleted"}
+	errUndeclared = &Refusal{
+		Code: codes.PermissionDenied, Reason: ReasonAccessUndeclared, message: "this method declares no access rule, so nobody may call it",
 	}
 )

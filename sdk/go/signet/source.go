@@ -174,9 +174,9 @@ func (s *TokenSource) failed(err error) (error, time.Duration) {
 	}
 	pause := backoff(s.random, s.failures, firstIssueRetry, lastIssueRetry)
 	if refusal, ok := RefusalFrom(err); ok {
-		pause = max(pause, min(refusal.RetryAfter, lastIssueRetry))
+		pause = max(pause, min(refusal.RetryAfter, maxRetryAfter))
 	}
-	refusal := unavailable("there is no live access token, and no new one can be got")
+	refusal := unavailable("no access token could be got")
 	refusal.RetryAfter, refusal.cause = pause, err
 	return refusal, pause
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +33,7 @@ type Verifier struct {
 }
 
 // NewVerifier makes a verifier that trusts the tokens of the issuer, letter for letter as `iss` has it, that are meant for the audience:
-// the name of this service. It does not wait for the issuer's keys: calls do, for at most 5 seconds, or see [Verifier.Ready].
+// the name of this service. It does not wait for the issuer's keys: calls do, for at most 10 seconds, or see [Verifier.Ready].
 //
 // Whoever can answer in the issuer's stead can make tokens: use https, or http only where the way is protected otherwise.
 //
@@ -209,7 +208,7 @@ func (v *Verifier) genuine(ctx context.Context, token string) (*verifiedToken, b
 	said, ok := readClaims(jws.payload)
 	switch {
 	case !ok:
-		return nil, false, tokenInvalid("it lacks claims of an access token")
+		return nil, false, tokenInvalid("it lacks required claims")
 	case said.Issuer != v.issuer:
 		return nil, false, tokenInvalid("its issuer is another one")
 	}
@@ -238,15 +237,16 @@ func (v *Verifier) checkRule(ctx context.Context, token string, caller *Caller, 
 		return caller, nil
 	}
 	if rule.Callers != 0 && rule.Callers != caller.Kind() {
-		return nil, denied(ReasonCallerNotAllowed, fmt.Sprintf("only a %s may call", rule.Callers), "callers", rule.Callers.String())
+		return nil, denied(ReasonCallerNotAllowed, onlyMayCall(rule.Callers), "callers", rule.Callers.String())
 	}
 	for _, scope := range rule.RequiredScopes {
 		if !caller.HasScope(scope) {
-			return nil, denied(ReasonInsufficientScope, "the access token lacks a scope", "required_scope", scope)
+			return nil, denied(ReasonInsufficientScope, oneOf("scope", scope)+" needed, and was not granted", "required_scope", scope)
 		}
 	}
 	if len(rule.AnyScopes) > 0 && !slices.ContainsFunc(rule.AnyScopes, caller.HasScope) {
-		return nil, denied(ReasonInsufficientScope, "the access token lacks a scope", "required_scope", firstNames(rule.AnyScopes))
+		asked := firstNames(rule.AnyScopes)
+		return nil, denied(ReasonInsufficientScope, oneOf("scope", asked)+" needed, and was not granted", "required_scope", asked)
 	}
 	if len(rule.AnyRoles) == 0 {
 		return caller, nil
@@ -259,7 +259,7 @@ func (v *Verifier) checkRoles(ctx context.Context, token string, caller *Caller,
 	required := firstNames(rule.AnyRoles)
 	switch {
 	case !said.isMeantForAlone(audience):
-		return nil, denied(ReasonRolesNotInToken, "the access token is meant for several audiences", "required_role", required)
+		return nil, denied(ReasonRolesNotInToken, oneOf("role", required)+rolesNotInToken, "required_role", required)
 	case slices.ContainsFunc(rule.AnyRoles, caller.HasRole):
 		return caller, nil
 	case said.RolesOmitted && v.questions == nil:
@@ -277,9 +277,28 @@ func (v *Verifier) checkRoles(ctx context.Context, token string, caller *Caller,
 			return caller, nil
 		}
 	case said.Roles == nil:
-		return nil, denied(ReasonRolesNotInToken, "the access token does not name roles", "required_role", required)
+		return nil, denied(ReasonRolesNotInToken, oneOf("role", required)+rolesNotInToken, "required_role", required)
 	}
-	return nil, denied(ReasonInsufficientRole, "the caller lacks a role", "required_role", required)
+	return nil, denied(ReasonInsufficientRole, oneOf("role", required)+" needed, and was not given", "required_role", required)
+}
+
+// rolesNotInToken is Signet's own sentence, without the names of the roles.
+const rolesNotInToken = " needed, and the token does not say which roles its holder has: " +
+	"it has no claim `roles`, or is for several audiences; the claim is left out where the client does not have it told, and for a holder who has no role"
+
+func onlyMayCall(callers CallerKind) string {
+	if callers == KindClient {
+		return "only a client by itself may call this"
+	}
+	return "only a user may call this"
+}
+
+// oneOf begins a sentence about names with spaces between.
+func oneOf(what, names string) string {
+	if strings.Contains(names, " ") {
+		return "one of the " + what + "s `" + strings.ReplaceAll(names, " ", "`, `") + "` is"
+	}
+	return "the " + what + " `" + names + "` is"
 }
 
 func denied(reason, message, key, value string) *Refusal {

@@ -17,6 +17,7 @@ use tonic::{
     Code, Status,
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
+use tonic_types::StatusExt;
 use tower::service_fn;
 
 /// How long a connection may take to be made. Then the next address is tried.
@@ -24,6 +25,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long Signet may take to answer a call. Then the next address is tried.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest that a `RetryInfo` may have anybody wait.
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(1);
 
 /// Where Signet is: its replicas, each asked when the one before does not answer.
 #[derive(Clone, Debug, Default)]
@@ -188,6 +192,11 @@ impl Channels {
         (number, self.0.channels[number % self.0.channels.len()].clone())
     }
 
+    /// How many replicas there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.channels.len()
+    }
+
     /// Asks the one behind `number` first from now on, unless another is by now.
     pub(crate) fn pass_over(&self, number: usize) {
         let next = number.wrapping_add(1);
@@ -211,6 +220,12 @@ impl Channels {
         }
         answer
     }
+}
+
+/// How long Signet asks to wait with its `status`, if it does (`RetryInfo`): no longer than a minute counts.
+pub(crate) fn retry_delay(status: &Status) -> Option<Duration> {
+    let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    told.map(|delay| delay.min(MAX_RETRY_DELAY))
 }
 
 /// Whether `status` says that another replica may answer.

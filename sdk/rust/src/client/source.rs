@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     hooks::{Hooks, Told},
-    replicas::{Channels, ClientError, Signet},
+    replicas::{Channels, ClientError, Signet, retry_delay},
     time::{Chance, Time},
 };
 
@@ -183,11 +183,14 @@ impl Inner {
                 Ok(token)
             }
             Err(status) => {
-                let is_final = is_final(&status);
-                let status = if is_final { refused(&status) } else { unavailable(&status) };
-                tracing::warn!(audience = self.audience, status = status.message(), "no token could be got");
-                state.fail(status.clone(), is_final, self.time.monotonic(), &self.chance);
-                Err(status)
+                let (now, answer) = (self.time.monotonic(), answer_to(&status));
+                tracing::warn!(audience = self.audience, status = answer.message(), "no token could be got");
+                if is_final(&status) {
+                    state.refuse(answer.clone(), now);
+                } else {
+                    state.fail(answer.clone(), retry_delay(&status).unwrap_or_default(), now, &self.chance);
+                }
+                Err(answer)
             }
         }
     }
@@ -300,14 +303,14 @@ fn is_final(status: &Status) -> bool {
     )
 }
 
-/// What callers are told of a refusal: what Signet has said of it, with its reason.
-fn refused(status: &Status) -> Status {
-    let details = status.details().to_vec().into();
-    Status::with_details(Code::Unauthenticated, status.message().to_owned(), details)
-}
-
-fn unavailable(status: &Status) -> Status {
-    Status::unavailable(format!("no access token could be got: {}", status.message()))
+/// What callers are told: of a refusal that is final what Signet has said of it, with its reason.
+fn answer_to(status: &Status) -> Status {
+    if is_final(status) {
+        let details = status.details().to_vec().into();
+        Status::with_details(Code::Unauthenticated, status.message().to_owned(), details)
+    } else {
+        Status::unavailable(format!("no access token could be got: {}", status.message()))
+    }
 }
 
 impl TokenSourceBuilder {

@@ -167,6 +167,23 @@ async fn a_final_refusal_is_handed_up_with_its_reason_and_not_asked_about_for_a_
 }
 
 #[tokio::test]
+async fn nobody_asks_again_before_the_time_that_signet_has_said_and_that_is_a_minute_at_most() {
+    for (said, waits) in [(40, 40), (9 * 60 * 60, 60)] {
+        let signet = StandIn::new();
+        let (source, hand) = signet.source(|it| it);
+        let retry_after = Duration::from_secs(said);
+        signet.refuses(Some(Status::from(Error::Overloaded { what: "passwords", retry_after })));
+        for _ in 0..waits {
+            assert_eq!(source.token().await.unwrap_err().code(), Code::Unavailable);
+            hand.turn(Duration::from_secs(1));
+        }
+        assert_eq!(signet.asked(), 1, "{said}");
+        signet.refuses(None);
+        assert_eq!(text(&source).await, "token-2", "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_was_refused_is_got_anew_once_in_seven_seconds() {
     let signet = StandIn::new();
     let (source, hand) = signet.source(|it| it);

@@ -76,12 +76,18 @@ impl State {
         *self = Self { live, failures: 0, failed: None, dropped: self.dropped };
     }
 
-    /// Notes that none could be got at `now`. A refusal that `is_final` is not asked about again for a while.
-    pub(super) fn fail(&mut self, status: Status, is_final: bool, now: Duration, chance: &Chance) {
+    /// Notes that none could be got at `now`. It is tried again after a while, and not before the `least` that Signet has asked for.
+    pub(super) fn fail(&mut self, status: Status, least: Duration, now: Duration, chance: &Chance) {
         self.failures = self.failures.saturating_add(1);
         let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(self.failures.min(16) - 1));
-        let pause = if is_final { REFUSED_FOR } else { chance.part_of(doubled.min(LAST_PAUSE), 0.5) };
+        let pause = chance.part_of(doubled.min(LAST_PAUSE), 0.5).max(least);
         self.failed = Some((now + pause, status));
+    }
+
+    /// Notes that Signet has refused for good at `now`: that is not asked about again for a while.
+    pub(super) fn refuse(&mut self, status: Status, now: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.failed = Some((now + REFUSED_FOR, status));
     }
 
     /// Forgets `token` at `now`, if it is still the one. Returns whether another one is to be had: not if one was dropped only just.
@@ -133,9 +139,9 @@ mod tests {
     #[test]
     fn calls_go_on_with_the_old_token_while_it_lives_and_a_refusal_is_asked_about_after_a_while() {
         let mut state = kept();
-        state.fail(Status::unavailable(""), false, SECOND * 1_090, &Chance::of(|| 0.999_999));
+        state.fail(Status::unavailable(""), Duration::ZERO, SECOND * 1_090, &Chance::of(|| 0.999_999));
         assert_eq!((what(&state, 1_090), what(&state, 1_091)), ("use", "renew"));
-        state.fail(Status::unauthenticated(""), true, SECOND * 1_095, &Chance::of(|| 0.0));
+        state.refuse(Status::unauthenticated(""), SECOND * 1_095);
         let expected = ["use", "fail", "fail", "get"];
         assert_eq!([1_099, 1_100, 1_104, 1_105].map(|at| what(&state, at)), expected);
     }
@@ -145,7 +151,7 @@ mod tests {
         let mut state = State::default();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            state.fail(Status::unavailable(""), false, SECOND, &Chance::of(|| 1.0));
+            state.fail(Status::unavailable(""), Duration::ZERO, SECOND, &Chance::of(|| 1.0));
             pauses.push(state.failed.as_ref().unwrap().0.as_secs() - 1);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use signet::proto::identity::events::v1::{Kind, WatchRequest, event_service_client::EventServiceClient};
 use tonic::{Code, Request, Status};
-use tonic_types::StatusExt;
 
 use super::Revocations;
 use crate::{
     client::{AccessToken, TokenSource},
     hooks::{FeedState, Told},
-    replicas::{CALL_TIMEOUT, Channels},
+    replicas::{CALL_TIMEOUT, Channels, retry_delay},
     time::{Chance, Time},
 };
 
@@ -35,6 +34,8 @@ pub(crate) async fn follow(
     chance: Chance,
     told: Told,
 ) {
+    // How many attempts have failed since something was heard.
+    let mut failed = 0_usize;
     loop {
         told.tell(|hooks| hooks.revocations(FeedState::Connecting));
         let (number, channel) = channels.current();
@@ -52,7 +53,7 @@ pub(crate) async fn follow(
                 let message = time.within(SILENCE, stream.message()).await.unwrap_or_else(silent);
                 let Some(message) = message.map_err(refused)? else { return Ok::<_, (_, Status)>(()) };
                 let was_complete = heard_something && revocations.is_complete();
-                heard_something = true;
+                (heard_something, failed) = (true, 0);
                 revocations.hear(message);
                 if !was_complete && revocations.is_complete() {
                     told.tell(|hooks| hooks.revocations(FeedState::Complete));
@@ -70,7 +71,8 @@ pub(crate) async fn follow(
                 source.drop_token(&token);
             }
             if !heard_something {
-                pause = pause_after(&status);
+                failed = failed.saturating_add(1);
+                pause = pause_after(&status, failed.is_multiple_of(channels.count()));
                 tracing::warn!(
                     code = ?status.code(), message = status.message(), "revocations cannot be followed: it is tried again"
                 );
@@ -95,16 +97,15 @@ fn request(revocations: &Revocations, token: &AccessToken) -> Result<Request<Wat
     Ok(request)
 }
 
-/// How long is waited before the next call, when one was refused by `status` before anything was heard.
-fn pause_after(status: &Status) -> Duration {
+/// How long is waited before the next call, when one was refused by `status` before anything was heard. A replica that is away may ask for
+/// a pause: only where `all` have failed there is no other one to be asked at once.
+fn pause_after(status: &Status, all: bool) -> Duration {
     match status.code() {
-        Code::ResourceExhausted => {
-            let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
-            told.unwrap_or(FULL_PAUSE).clamp(Duration::from_secs(1), 2 * REFUSED_PAUSE)
-        }
+        Code::ResourceExhausted => retry_delay(status).unwrap_or(FULL_PAUSE).max(Duration::from_secs(1)),
         Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument | Code::FailedPrecondition => {
             REFUSED_PAUSE
         }
+        Code::Unavailable if all => retry_delay(status).unwrap_or_default(),
         Code::Unavailable => Duration::ZERO,
         _ => Duration::from_secs(1),
     }
@@ -113,13 +114,13 @@ fn pause_after(status: &Status) -> Duration {
 #[cfg(test)]
 mod tests {
     use signet::{auth::Error, proto::ERROR_DOMAIN};
-    use tonic_types::ErrorDetails;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
 
     #[test]
     fn it_waits_as_long_as_the_refusal_asks_for() {
-        let seconds = |status: &Status| pause_after(status).as_secs();
+        let seconds = |status: &Status| pause_after(status, true).as_secs();
         let full = Error::Overloaded { what: "watchers", retry_after: Duration::from_secs(7) };
         assert_eq!(seconds(&Status::from(full)), 7);
         assert_eq!(seconds(&Status::resource_exhausted("")), 10);
@@ -131,5 +132,8 @@ mod tests {
         details.set_error_info("OVERLOADED", ERROR_DOMAIN, []);
         let forever = Status::with_error_details(Code::ResourceExhausted, "", details);
         assert_eq!(seconds(&forever), 60, "nobody waits for ever");
+        let away = Status::with_error_details(Code::Unavailable, "", forever.get_error_details());
+        assert_eq!(seconds(&away), 60);
+        assert_eq!(pause_after(&away, false), Duration::ZERO, "another replica is asked at once");
     }
 }

@@ -1,19 +1,27 @@
 //! Owns asking Signet for the roles of a caller whose token had no room for them (RFC 7662).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
 use signet::{
     auth::Error,
     proto::identity::v1::{IntrospectTokenRequest, token_service_client::TokenServiceClient},
 };
-use tokio::sync::Semaphore;
 use tonic::{Request, Status};
 
 use crate::{client::TokenSource, replicas::Channels};
 
-/// How many questions may be under way at once: more are refused, so that a flood of such tokens holds nothing.
-const MAX_QUESTIONS: usize = 100;
+/// How many questions may be under way at once, each about another token: more are refused, so that a flood of such tokens holds nothing.
+const MAX_QUESTIONS: usize = 1_000;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +39,25 @@ pub struct Introspected {
 #[derive(Clone)]
 pub(crate) struct Introspection {
     ask: Ask,
-    places: Arc<Semaphore>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// What is asked at the moment. A question ends when nobody waits for it any more.
+#[derive(Default)]
+struct Open {
+    questions: HashMap<String, (u64, WeakShared<Question>)>,
+    /// How many were ever asked.
+    asked: u64,
+}
+
+/// What a token is worth; or why that cannot be told.
+type Question = BoxFuture<'static, Result<Introspected, String>>;
+
+/// The place of an open question, which goes with it.
+struct Place {
+    open: Arc<Mutex<Open>>,
+    token: String,
+    number: u64,
 }
 
 type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Introspected, Status>> + Send + Sync>;
@@ -70,21 +96,62 @@ impl Introspection {
         R: Future<Output = Result<Introspected, Status>> + Send + 'static,
     {
         let ask: Ask = Arc::new(move |token| ask(token).boxed());
-        Self { ask, places: Arc::new(Semaphore::new(MAX_QUESTIONS)) }
+        Self { ask, open: Arc::default() }
     }
 
     /// The roles of the holder of `token`.
     pub(crate) async fn roles(&self, token: &str) -> Result<Vec<String>, Error> {
         let unavailable =
             |source: String| Error::Unavailable { what: "introspection of tokens", source: source.into() };
-        let Ok(_place) = self.places.try_acquire() else {
-            return Err(unavailable("too many questions are under way".to_owned()));
-        };
-        match tokio::time::timeout(TIMEOUT, (self.ask)(token.to_owned())).await {
-            Ok(Ok(Introspected { active: true, roles })) => Ok(roles),
-            Ok(Ok(_)) => Err(Error::TokenRevoked),
-            Ok(Err(status)) => Err(unavailable(format!("{:?}: {}", status.code(), status.message()))),
-            Err(_) => Err(unavailable("there was no answer in time".to_owned())),
+        match self.question(token).map_err(|full| unavailable(full.to_owned()))?.await {
+            Ok(Introspected { active: true, roles }) => Ok(roles),
+            Ok(_) => Err(Error::TokenRevoked),
+            Err(problem) => Err(unavailable(problem)),
+        }
+    }
+
+    /// The question that is under way about `token`, or a new one.
+    fn question(&self, token: &str) -> Result<Shared<Question>, &'static str> {
+        let mut open = lock(&self.open);
+        let under_way = open.questions.get(token).and_then(|(_, question)| question.upgrade());
+        if let Some(question) = under_way {
+            return Ok(question);
+        }
+        if open.questions.len() >= MAX_QUESTIONS {
+            return Err("too many questions are under way");
+        }
+        open.asked += 1;
+        let place = Place { open: Arc::clone(&self.open), token: token.to_owned(), number: open.asked };
+        let question = answer(Arc::clone(&self.ask), place).boxed().shared();
+        if let Some(weak) = question.downgrade() {
+            let number = open.asked;
+            open.questions.insert(token.to_owned(), (number, weak));
+        }
+        Ok(question)
+    }
+}
+
+/// What is answered about the token of `place`, which is given up then.
+async fn answer(ask: Ask, place: Place) -> Result<Introspected, String> {
+    let token = place.token.clone();
+    let asking = AssertUnwindSafe(async move { ask(token).await }).catch_unwind();
+    match tokio::time::timeout(TIMEOUT, asking).await {
+        Ok(Ok(answer)) => answer.map_err(|status| format!("{:?}: {}", status.code(), status.message())),
+        Ok(Err(_)) => Err("who was asked panicked".to_owned()),
+        Err(_) => Err("there was no answer in time".to_owned()),
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = lock(&self.open);
+        // Where nobody waited for it any more, another question about the token may be under way by now.
+        if open.questions.get(&self.token).is_some_and(|(number, _)| *number == self.number) {
+            open.questions.remove(&self.token);
         }
     }
 }
@@ -114,12 +181,58 @@ mod tests {
     #[tokio::test]
     async fn no_more_questions_are_under_way_than_may_be() {
         let silent = Introspection::by(|_| std::future::pending());
-        let mut asked: Vec<_> = (0..MAX_QUESTIONS).map(|_| Box::pin(silent.roles("t"))).collect();
+        let tokens: Vec<_> = (0..MAX_QUESTIONS).map(|number| number.to_string()).collect();
+        let mut asked: Vec<_> = tokens.iter().map(|token| Box::pin(silent.roles(token))).collect();
         for question in &mut asked {
             assert!(futures_util::poll!(question).is_pending());
         }
         assert!(matches!(silent.roles("t").await, Err(Error::Unavailable { .. })));
+        assert!(futures_util::poll!(Box::pin(silent.roles("0"))).is_pending(), "that is asked already");
         drop(asked.pop());
         assert!(futures_util::poll!(Box::pin(silent.roles("t"))).is_pending());
+        drop(asked);
+        assert!(lock(&silent.open).questions.is_empty());
+    }
+
+    #[tokio::test]
+    async fn calls_with_one_token_share_a_question_and_later_ones_ask_anew() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (may_answer, waits) = tokio::sync::watch::channel(false);
+        let introspection = Introspection::by({
+            let asked = Arc::clone(&asked);
+            move |token| {
+                asked.lock().unwrap().push(token);
+                let mut waits = waits.clone();
+                async move {
+                    waits.wait_for(|may| *may).await.unwrap();
+                    Ok(Introspected { active: true, roles: vec!["picker".to_owned()] })
+                }
+            }
+        });
+        let mut first = Box::pin(introspection.roles("t"));
+        let (mut second, mut other) =
+            (Box::pin(introspection.roles("t")), Box::pin(introspection.roles("u")));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut other).is_pending());
+        drop(first);
+        may_answer.send_replace(true);
+        assert_eq!(
+            (second.await.unwrap(), other.await.unwrap()),
+            (vec!["picker".to_owned()], vec!["picker".to_owned()])
+        );
+        introspection.roles("t").await.unwrap();
+        assert_eq!(*asked.lock().unwrap(), ["t", "u", "t"]);
+    }
+
+    #[tokio::test]
+    async fn one_who_answers_with_a_panic_is_asked_again() {
+        let introspection = Introspection::by(|token| async move {
+            assert_ne!(token, "t", "a defect of the application");
+            Ok(Introspected { active: true, roles: Vec::new() })
+        });
+        assert!(matches!(introspection.roles("t").await, Err(Error::Unavailable { .. })));
+        introspection.roles("u").await.unwrap();
+        assert!(lock(&introspection.open).questions.is_empty());
     }
 }

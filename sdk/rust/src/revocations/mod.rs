@@ -68,7 +68,6 @@ impl Revocations {
     pub fn hear(&self, message: WatchResponse) {
         let now = self.0.time.monotonic();
         let (mut is_last, mut keys_changed, mut forgets) = (false, false, false);
-        self.write(|told| told.clean(now));
         match message.part {
             Some(Part::Snapshot(snapshot)) => {
                 is_last = snapshot.is_last;
@@ -83,6 +82,8 @@ impl Revocations {
             // A part of a later release is ignored, but for where the stream goes on.
             Some(Part::Heartbeat(_)) | None => {}
         }
+        let today = self.0.time.now().as_secs();
+        self.write(|told| told.clean(now, today));
         self.0.state.send_modify(|state| {
             state.is_complete |= is_last;
             // They may have changed between the start and the first message.

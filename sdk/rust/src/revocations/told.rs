@@ -10,7 +10,10 @@ use signet::{
 use uuid::Uuid;
 
 /// How long what was told is kept before the stream says for how long: longer than any token lives.
-const FIRST_KEEP_FOR: Duration = Duration::from_hours(48);
+const FIRST_KEEP_FOR: Duration = Duration::from_hours(24);
+
+/// How much is remembered: a snapshot has fewer than half of that.
+const MAX_ENTRIES: usize = 1_000_000;
 
 /// How often what has been kept for long enough is looked for.
 const CLEANING_INTERVAL: Duration = Duration::from_mins(1);
@@ -40,6 +43,9 @@ pub(super) struct Told {
     not_before: Moment,
     keep_for: Duration,
     cleaned: Duration,
+    /// How much is remembered, and how much may be.
+    entries: usize,
+    max_entries: usize,
 }
 
 impl Default for Told {
@@ -52,6 +58,8 @@ impl Default for Told {
             not_before: Moment(i64::MIN, 0),
             keep_for: FIRST_KEEP_FOR,
             cleaned: Duration::ZERO,
+            entries: 0,
+            max_entries: MAX_ENTRIES,
         }
     }
 }
@@ -71,15 +79,15 @@ impl Told {
     pub(super) fn take(&mut self, changes: Changes, now: Duration) {
         // Of an id that is none there are no tokens.
         for session in changes.ended_sessions.iter().filter_map(|id| Uuid::try_parse(id).ok()) {
-            keep(&mut self.sessions, session, Moment(i64::MAX, 0), now);
+            self.entries += keep(&mut self.sessions, session, Moment(i64::MAX, 0), now);
         }
         for user in changes.ended_user_sessions {
             if let Ok(subject) = Uuid::try_parse(&user.subject) {
-                keep(&mut self.users, subject, Moment::of(user.time), now);
+                self.entries += keep(&mut self.users, subject, Moment::of(user.time), now);
             }
         }
         for client in changes.ended_clients {
-            keep(&mut self.clients, client.client_id, Moment::of(client.time), now);
+            self.entries += keep(&mut self.clients, client.client_id, Moment::of(client.time), now);
         }
         for taken in changes.taken_scopes {
             self.take_scopes(taken, now);
@@ -95,7 +103,7 @@ impl Told {
         let of_audience = self.scopes.entry(taken.audience).or_default();
         for scope in taken.scopes {
             let clients = of_audience.entry(scope).or_default().entry(subject).or_default();
-            keep(clients, client.clone(), Moment::of(taken.time), now);
+            self.entries += keep(clients, client.clone(), Moment::of(taken.time), now);
         }
     }
 
@@ -130,11 +138,37 @@ impl Told {
         of_audiences.any(|scopes| claims.scope.split(' ').filter_map(|scope| scopes.get(scope)).any(takes))
     }
 
-    /// Forgets now and then what has been kept for long enough.
-    pub(super) fn clean(&mut self, now: Duration) {
-        if now.saturating_sub(self.cleaned) < CLEANING_INTERVAL {
+    /// Forgets now and then what has been kept for long enough. If there is too much nonetheless it forgets all, and refuses every token
+    /// that this may have meant: those that were issued by the second `today` of the wall clock, or by a later one that was told.
+    pub(super) fn clean(&mut self, now: Duration, today: i64) {
+        let is_full = self.entries > self.max_entries;
+        if now.saturating_sub(self.cleaned) < CLEANING_INTERVAL && !is_full {
             return;
         }
+        self.forget_the_old(now);
+        if self.entries <= self.max_entries {
+            return;
+        }
+        tracing::warn!(
+            entries = self.entries,
+            "more was revoked than is remembered: all tokens that were issued by now are refused"
+        );
+        let scopes = self.scopes.values().flat_map(HashMap::values).flat_map(HashMap::values);
+        let scopes = scopes.flat_map(HashMap::values);
+        // A session says no time: its tokens are not younger than this second.
+        let told = self.users.values().chain(self.clients.values()).chain(scopes).map(|ended| ended.until.0);
+        let latest = told.fold(today, i64::max);
+        *self = Self {
+            // A nanosecond later: the whole second counts.
+            not_before: self.not_before.max(Moment(latest, 1)),
+            keep_for: self.keep_for,
+            cleaned: now,
+            max_entries: self.max_entries,
+            ..Self::default()
+        };
+    }
+
+    fn forget_the_old(&mut self, now: Duration) {
         let keep_for = self.keep_for;
         let counts = |ended: &Ended| ended.at.saturating_add(keep_for) > now;
         self.sessions.retain(|_, ended| counts(ended));
@@ -151,10 +185,10 @@ impl Told {
             !scopes.is_empty()
         });
         self.cleaned = now;
+        self.entries = self.count();
     }
 
-    #[cfg(test)]
-    fn entries(&self) -> usize {
+    fn count(&self) -> usize {
         let scopes = self.scopes.values().flat_map(HashMap::values).flat_map(HashMap::values);
         self.sessions.len() + self.users.len() + self.clients.len() + scopes.map(HashMap::len).sum::<usize>()
     }
@@ -177,10 +211,12 @@ impl Moment {
     }
 }
 
-/// Of several times the latest counts; and what is told again is kept anew.
-fn keep<K: Eq + Hash>(map: &mut HashMap<K, Ended>, key: K, until: Moment, at: Duration) {
+/// Of several times the latest counts; and what is told again is kept anew. Returns how many entries were added: one, or none.
+fn keep<K: Eq + Hash>(map: &mut HashMap<K, Ended>, key: K, until: Moment, at: Duration) -> usize {
+    let before = map.len();
     let kept = map.entry(key).or_insert(Ended { until, at });
     *kept = Ended { until: kept.until.max(until), at: kept.at.max(at) };
+    map.len() - before
 }
 
 #[cfg(test)]
@@ -260,9 +296,45 @@ mod tests {
         for (later, entries) in [(599, 1), (601, 0), (700, 0)] {
             told.cleaned = Duration::ZERO;
             let now = NOW + Duration::from_secs(later);
-            told.clean(now);
-            assert_eq!((told.entries(), told.revokes(&claims, now)), (entries, entries > 0), "{later}");
+            told.clean(now, 0);
+            assert_eq!((told.count(), told.entries), (entries, entries));
+            assert_eq!((told.entries, told.revokes(&claims, now)), (entries, entries > 0), "{later}");
         }
+    }
+
+    #[test]
+    fn of_more_than_is_remembered_every_token_issued_by_then_is_refused() {
+        let issued = |seconds| Token::user().issued(seconds).claims();
+        let session = || Uuid::now_v7().to_string();
+        let taken = |seconds| TakenScopes {
+            audience: "stock".to_owned(),
+            scopes: vec!["a".to_owned(), "b".to_owned()],
+            time: Some(at(seconds, 0)),
+            ..TakenScopes::default()
+        };
+        for (time, refused, accepted) in [(100, 1_000, 1_001), (2_000, 2_000, 2_001)] {
+            let mut told = Told { max_entries: 3, ..Told::default() };
+            let ended_sessions = vec![session()];
+            told.take(Changes { ended_sessions, taken_scopes: vec![taken(time)], ..Changes::default() }, NOW);
+            told.take(Changes { taken_scopes: vec![taken(time)], ..Changes::default() }, NOW);
+            told.clean(NOW, 1_000);
+            assert_eq!((told.entries, told.count()), (3, 3), "what is told again is the same");
+            assert!(!told.revokes(&issued(1), NOW));
+            told.take(Changes { ended_sessions: vec![session()], ..Changes::default() }, NOW);
+            told.clean(NOW, 1_000);
+            assert_eq!((told.entries, told.count()), (0, 0));
+            assert!(told.revokes(&issued(1), NOW) && told.revokes(&issued(refused), NOW), "{time}");
+            assert!(!told.revokes(&issued(accepted), NOW), "{time}");
+        }
+        // What has been kept for long enough makes room first.
+        let mut told = Told { max_entries: 3, ..Told::default() };
+        for later in [Duration::ZERO, FIRST_KEEP_FOR] {
+            let ended_sessions = (0..3).map(|_| session()).collect();
+            told.take(Changes { ended_sessions, ..Changes::default() }, NOW + later);
+            told.clean(NOW + later, 1_000);
+            assert_eq!(told.entries, 3);
+        }
+        assert!(!told.revokes(&issued(1), NOW));
     }
 
     proptest! {

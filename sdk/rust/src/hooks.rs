@@ -20,7 +20,8 @@ pub enum FeedState {
 /// Told of what happens. Each does nothing unless it is implemented; one that panics is heard of in the log alone, and disturbs no call.
 /// They run on the way of calls: they should count, and not wait.
 pub trait Hooks: Send + Sync + 'static {
-    /// A call of a method that is not public was judged: `OK`, or the reason of the refusal. Whether its token had been verified before.
+    /// A call of a method that is not public was judged: `OK`, or the reason of the refusal. `cached` says whether its token had been
+    /// verified before: that is told of calls that pass alone, and is false of the others.
     fn verified(&self, reason: &str, cached: bool) {
         let _ = (reason, cached);
     }

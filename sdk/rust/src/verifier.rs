@@ -182,7 +182,8 @@ impl VerifierBuilder {
         Self { leeway, ..self }
     }
 
-    /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each). 10,000 by default.
+    /// How many verified tokens are remembered, so that they cost no signature check again (about 700 bytes each). 10,000 by default;
+    /// 0 remembers none.
     pub fn cache_size(self, tokens: usize) -> Self {
         Self { cache_size: tokens, ..self }
     }

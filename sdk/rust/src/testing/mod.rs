@@ -303,6 +303,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn as_many_tokens_are_remembered_as_is_set_and_none_of_zero() {
+        let issuer = TestIssuer::new();
+        let bearer = format!("Bearer {}", issuer.sign(&Token::user().audiences(["stock"])));
+        let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, bearer.parse().unwrap())]);
+        for (cache_size, is_seen) in [(10, true), (0, false)] {
+            let verifier = issuer.verifier_with("stock", |builder| builder.cache_size(cache_size));
+            for was_seen in [false, is_seen] {
+                let caller = verifier.authenticator().authenticate(&headers).await.unwrap();
+                assert_eq!(caller.was_seen(), was_seen, "{cache_size}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn all_that_the_stream_tells_can_be_told() {
         let issuer = TestIssuer::named("https://id.example");
         let verifier = issuer.verifier("stock");

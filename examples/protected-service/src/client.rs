@@ -14,7 +14,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use signet_sdk::{AuthorizedChannel, Chance, ClientCredential, Signet, TokenSource};
+use signet_sdk::{AuthorizedChannel, ClientCredential, Random, Signet, TokenSource};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::Instant,
@@ -118,7 +118,7 @@ async fn call(mut client: Client, calls: u32, wanted: &Wanted) -> Result<(), Box
 
 /// Prints how many there are, and watches again whenever the stream ends: with another token, if that is why.
 async fn watch(mut client: Client) -> Result<(), Box<dyn Error>> {
-    let chance = Chance::system();
+    let random = Random::system();
     loop {
         let ended = match client.watch_item(WatchItemRequest { name: ITEM.to_owned() }).await {
             Err(status) => status,
@@ -134,7 +134,7 @@ async fn watch(mut client: Client) -> Result<(), Box<dyn Error>> {
             }
         };
         print(&json!({ "ended": reason(&ended) }))?;
-        tokio::time::sleep(chance.part_of(Duration::from_secs(1), 0.1)).await;
+        tokio::time::sleep(random.part_of(Duration::from_secs(1), 0.1)).await;
     }
 }
 

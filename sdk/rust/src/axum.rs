@@ -179,11 +179,11 @@ mod tests {
             (&body["error"], &body["reason"]),
             (&json!("insufficient_scope"), &json!("INSUFFICIENT_SCOPE"))
         );
-        issuer.end_session(&alice);
+        issuer.revoke_session(&alice);
         let (status, challenge, body) = answer(&verifier, &rule, Some(&token)).await;
         assert_eq!((status, &*challenge), (401, r#"Bearer error="invalid_token""#));
         assert_eq!(body["reason"], "TOKEN_REVOKED");
-        issuer.turn_in_silence(Duration::from_secs(31));
+        issuer.advance_in_silence(Duration::from_secs(31));
         let (status, challenge, body) = answer(&verifier, &rule, Some(&token)).await;
         assert_eq!((status, &*challenge, &body["reason"]), (503, "", &json!("UNAVAILABLE")));
     }

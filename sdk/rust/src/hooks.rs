@@ -8,7 +8,7 @@ use std::{
 
 /// What is known of revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FeedState {
+pub enum RevocationsState {
     /// A stream is being opened.
     Connecting,
     /// A stream is open, and what has ended is known.
@@ -32,7 +32,7 @@ pub trait Hooks: Send + Sync + 'static {
     }
 
     /// The stream of revocations has come to another state.
-    fn revocations(&self, state: FeedState) {
+    fn revocations(&self, state: RevocationsState) {
         let _ = state;
     }
 
@@ -50,11 +50,11 @@ pub trait Hooks: Send + Sync + 'static {
     fn call_retried(&self) {}
 }
 
-/// The hooks of an application, if it has any.
+/// The hooks of an application, if it has any. One that panics does so here alone.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Option<Arc<dyn Hooks>>);
+pub(crate) struct SafeHooks(Option<Arc<dyn Hooks>>);
 
-impl Told {
+impl SafeHooks {
     pub(crate) fn by(hooks: Arc<dyn Hooks>) -> Self {
         Self(Some(hooks))
     }
@@ -68,9 +68,9 @@ impl Told {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for SafeHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Told(hooks)" } else { "Told(nobody)" })
+        f.write_str(if self.0.is_some() { "SafeHooks(hooks)" } else { "SafeHooks(nobody)" })
     }
 }
 
@@ -86,9 +86,9 @@ mod tests {
                 panic!("a defect of the application");
             }
         }
-        let told = Told::by(Arc::new(Panics));
+        let told = SafeHooks::by(Arc::new(Panics));
         told.tell(Hooks::call_retried);
         told.tell(|hooks| hooks.verified("OK", true));
-        Told::default().tell(|_| unreachable!("there are none"));
+        SafeHooks::default().tell(|_| unreachable!("there are none"));
     }
 }

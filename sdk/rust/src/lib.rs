@@ -69,7 +69,7 @@ pub use client::{
     TokenSourceBuilder,
 };
 pub use guard::Guard;
-pub use hooks::{FeedState, Hooks};
+pub use hooks::{Hooks, RevocationsState};
 pub use introspection::Introspected;
 pub use replicas::{ClientError, Signet};
 pub use revocations::{Revocations, WhenStale};
@@ -83,5 +83,5 @@ pub use signet::{
 };
 pub use standing::{GivenKeys, IssuerKeys, TokenStanding};
 pub use stream::{StreamLayer, StreamService};
-pub use time::{Chance, Hand, Time};
+pub use time::{ManualClock, Random, Time};
 pub use verifier::{Verifier, VerifierBuilder, VerifierError};

@@ -42,8 +42,8 @@ pub struct Signet {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// An address is none.
-    #[error("`{0}` is no http or https address of a server")]
+    /// The text is not a valid address.
+    #[error("`{0}` is not an http or https address")]
     Address(String),
     /// No address is given.
     #[error("there is no address of Signet")]
@@ -55,12 +55,12 @@ pub enum ClientError {
     )]
     Plaintext(String),
     /// The channel is to another server than the token source is made for.
-    #[error("the token source is made for {targets}, and not for `{authority}`")]
+    #[error("the token source is made for {target}, and not for `{authority}`")]
     OtherTarget {
         /// Whom the channel is to.
         authority: String,
-        /// Whom the source is made for.
-        targets: String,
+        /// The target that the source is made for.
+        target: String,
     },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]

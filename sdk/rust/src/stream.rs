@@ -18,7 +18,7 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    hooks::Told, open_stream::Watched, revocations::Revocations, standing::TokenStanding, time::Time,
+    hooks::SafeHooks, open_stream::Watched, revocations::Revocations, standing::TokenStanding, time::Time,
 };
 
 /// How long a stream is looked at no more, at most: timers go by the monotonic clock, and the wall clock may be stepped on meanwhile.
@@ -41,7 +41,7 @@ pub(crate) struct Ends {
     pub(crate) standing: TokenStanding,
     pub(crate) grace: Duration,
     pub(crate) time: Time,
-    pub(crate) told: Told,
+    pub(crate) told: SafeHooks,
 }
 
 impl StreamLayer {
@@ -161,9 +161,9 @@ mod tests {
         let standing = TokenStanding { audience: "stock".to_owned(), revocations: None, introspection: None };
         let (grace, time) = (Duration::from_secs(2), issuer.time().clone());
         let policy = Policy::from_descriptor_set(DESCRIPTOR_SET).unwrap();
-        let ends = Ends { policy, standing, grace, time, told: Told::default() };
+        let ends = Ends { policy, standing, grace, time, told: SafeHooks::default() };
         for (turned, looks_in) in [(0, 5), (5, 5), (4, 3), (3, 0)] {
-            issuer.turn(Duration::from_secs(turned));
+            issuer.advance(Duration::from_secs(turned));
             assert_eq!(ends.looks_in(&caller), Duration::from_secs(looks_in));
         }
     }

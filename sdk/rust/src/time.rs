@@ -1,4 +1,4 @@
-//! Owns time and chance as parameters: the machine's, or a hand's that turns it in tests.
+//! Owns time and randomness as parameters: the machine's, or a test's own.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ pub struct Time {
 
 /// What turns the clock of a test: nothing else does.
 #[derive(Clone, Debug)]
-pub struct Hand {
+pub struct ManualClock {
     clock: Clock,
     turned: Arc<watch::Sender<()>>,
 }
@@ -27,11 +27,11 @@ impl Time {
         Self { clock: Clock::system(), turned: None }
     }
 
-    /// A clock that stands at `start` until the [`Hand`] turns it.
+    /// A clock that stands at `start` until the [`ManualClock`] turns it.
     #[must_use]
-    pub fn by_hand(start: Timestamp) -> (Self, Hand) {
+    pub fn manual(start: Timestamp) -> (Self, ManualClock) {
         let (clock, (sender, receiver)) = (Clock::manual(start), watch::channel(()));
-        let hand = Hand { clock: clock.clone(), turned: Arc::new(sender) };
+        let hand = ManualClock { clock: clock.clone(), turned: Arc::new(sender) };
         (Self { clock, turned: Some(receiver) }, hand)
     }
 
@@ -74,9 +74,9 @@ impl Time {
     }
 }
 
-impl Hand {
+impl ManualClock {
     /// Turns the clock on by `span`, and wakes all who wait for that.
-    pub fn turn(&self, span: Duration) {
+    pub fn advance(&self, span: Duration) {
         self.clock.advance(span);
         self.turned.send_replace(());
     }
@@ -84,9 +84,9 @@ impl Hand {
 
 /// What spreads in time what would else come all at once: numbers of `[0, 1)`. No secret is made of it.
 #[derive(Clone)]
-pub struct Chance(Arc<dyn Fn() -> f64 + Send + Sync>);
+pub struct Random(Arc<dyn Fn() -> f64 + Send + Sync>);
 
-impl Chance {
+impl Random {
     /// What nobody knows beforehand.
     #[must_use]
     pub fn system() -> Self {
@@ -113,9 +113,9 @@ impl Chance {
     }
 }
 
-impl fmt::Debug for Chance {
+impl fmt::Debug for Random {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Chance")
+        f.write_str("Random")
     }
 }
 
@@ -125,14 +125,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_hand_ends_what_is_waited_for_and_nothing_else_does() {
-        let (time, hand) = Time::by_hand(Timestamp::from_micros(0));
+        let (time, hand) = Time::manual(Timestamp::from_micros(0));
         let mut sleep = Box::pin(time.sleep(Duration::from_secs(10)));
         assert!(futures_util::poll!(&mut sleep).is_pending());
         for _ in 0..9 {
-            hand.turn(Duration::from_secs(1));
+            hand.advance(Duration::from_secs(1));
             assert!(futures_util::poll!(&mut sleep).is_pending());
         }
-        hand.turn(Duration::from_secs(1));
+        hand.advance(Duration::from_secs(1));
         assert!(futures_util::poll!(&mut sleep).is_ready());
         assert_eq!(time.within(Duration::from_secs(1), async { 7 }).await, Some(7));
     }
@@ -140,9 +140,9 @@ mod tests {
     #[test]
     fn parts_lie_between_the_least_and_the_whole() {
         let whole = Duration::from_secs(100);
-        assert_eq!(Chance::of(|| 0.0).part_of(whole, 0.5), whole / 2);
-        assert!(Chance::of(|| 0.999_999).part_of(whole, 0.5) < whole);
-        let drawn = Chance::system().draw();
+        assert_eq!(Random::of(|| 0.0).part_of(whole, 0.5), whole / 2);
+        assert!(Random::of(|| 0.999_999).part_of(whole, 0.5) < whole);
+        let drawn = Random::system().draw();
         assert!((0.0..1.0).contains(&drawn));
     }
 }

@@ -15,13 +15,13 @@ use tokio::task::AbortHandle;
 use crate::{
     client::{ClientCredential, TokenSource},
     guard::Guard,
-    hooks::{Hooks, Told},
+    hooks::{Hooks, SafeHooks},
     introspection::{Introspected, Introspection},
     replicas::{ClientError, Signet},
     revocations::{Revocations, WhenStale, follow},
     standing::{GivenKeys, IssuerKeys, TokenStanding},
     stream::{Ends, StreamLayer},
-    time::{Chance, Time},
+    time::{Random, Time},
 };
 
 /// The audience of Signet's own RPCs, unless `--audience` says otherwise.
@@ -43,7 +43,7 @@ struct Parts {
     standing: TokenStanding,
     stream_grace: Duration,
     time: Time,
-    told: Told,
+    told: SafeHooks,
     tasks: Vec<AbortHandle>,
 }
 
@@ -65,8 +65,8 @@ pub struct VerifierBuilder {
     stream_grace: Duration,
     introspecting: Option<Introspecting>,
     time: Time,
-    chance: Chance,
-    told: Told,
+    random: Random,
+    told: SafeHooks,
 }
 
 #[derive(Clone, Debug)]
@@ -106,8 +106,8 @@ impl Verifier {
             stream_grace: Duration::from_secs(30),
             introspecting: None,
             time: Time::system(),
-            chance: Chance::system(),
-            told: Told::default(),
+            random: Random::system(),
+            told: SafeHooks::default(),
         }
     }
 
@@ -153,7 +153,7 @@ impl Verifier {
     }
 
     #[cfg(feature = "axum")]
-    pub(crate) fn told(&self) -> &Told {
+    pub(crate) fn told(&self) -> &SafeHooks {
         &self.0.told
     }
 }
@@ -237,12 +237,12 @@ impl VerifierBuilder {
 
     /// Tells `hooks` what happens.
     pub fn hooks(self, hooks: Arc<dyn Hooks>) -> Self {
-        Self { told: Told::by(hooks), ..self }
+        Self { told: SafeHooks::by(hooks), ..self }
     }
 
-    /// Takes the time from `time`, and spreads by `chance`: for tests.
-    pub fn time(self, time: Time, chance: Chance) -> Self {
-        Self { time, chance, ..self }
+    /// Takes the time from `time`, and spreads by `random`: for tests.
+    pub fn time(self, time: Time, random: Random) -> Self {
+        Self { time, random, ..self }
     }
 
     /// Begins to fetch keys and to follow revocations. Does not wait for them: calls that come before are answered when keys are there,
@@ -256,8 +256,8 @@ impl VerifierBuilder {
         let mut tasks = vec![tell_fetches(Arc::clone(&remote), self.told.clone())];
         if let (Some((signet, credential)), Some(revocations)) = (&self.watching, &revocations) {
             let (channels, source) = (signet.connect()?, self.source(signet, credential, WATCH_SCOPE)?);
-            let (time, chance, told) = (self.time.clone(), self.chance.clone(), self.told.clone());
-            let following = follow(revocations.clone(), channels, source, time, chance, told);
+            let (time, random, told) = (self.time.clone(), self.random.clone(), self.told.clone());
+            let following = follow(revocations.clone(), channels, source, time, random, told);
             tasks.push(tokio::spawn(following).abort_handle());
             tasks.push(refresh_keys(revocations, Arc::clone(&remote)));
         }
@@ -285,7 +285,7 @@ impl VerifierBuilder {
     ) -> Result<TokenSource, ClientError> {
         TokenSource::builder(signet.clone(), credential.clone(), self.signet_audience.clone())
             .scopes([scope])
-            .time(self.time.clone(), self.chance.clone())
+            .time(self.time.clone(), self.random.clone())
             .build()
     }
 
@@ -322,7 +322,7 @@ impl VerifierBuilder {
 }
 
 /// Tells of each attempt to fetch keys, until they are fetched no more.
-fn tell_fetches(keys: Arc<RemoteKeys>, told: Told) -> AbortHandle {
+fn tell_fetches(keys: Arc<RemoteKeys>, told: SafeHooks) -> AbortHandle {
     let telling = async move {
         let mut number = 0;
         while let Some((ended, ok)) = keys.attempts_beyond(number).await {

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use signet_sdk::{
-    AuthorizedChannel, Caller, Chance, ClientCredential, Policy, Signet, TokenSource,
+    AuthorizedChannel, Caller, ClientCredential, Policy, Random, Signet, TokenSource,
     proto::{
         DESCRIPTOR_SET,
         identity::{
@@ -82,7 +82,7 @@ fn channel(addr: SocketAddr, issuer: &Arc<TestIssuer>, token: &Token) -> Authori
     let credential = ClientCredential::secret(token.client_id(), "secret");
     let (issuer, token) = (Arc::clone(issuer), token.clone());
     let time = issuer.time().clone();
-    let source = TokenSource::builder(Signet::default(), credential, AUDIENCE).time(time, Chance::of(|| 0.5));
+    let source = TokenSource::builder(Signet::default(), credential, AUDIENCE).time(time, Random::of(|| 0.5));
     let source = source.build_with(move |_| {
         let access_token = issuer.sign(&token);
         std::future::ready(Ok(IssueTokenResponse { access_token, expires_in: 900, ..Default::default() }))
@@ -109,7 +109,7 @@ async fn a_stream_ends_when_its_token_is_revoked_or_has_expired_and_is_opened_ag
         stream
     };
     let mut stream = open(&mut watcher).await;
-    issuer.end_client(client.client_id());
+    issuer.revoke_client(client.client_id());
     let ended = stream.message().await.unwrap_err();
     assert_eq!((ended.code(), reason(&ended)), (Code::Unauthenticated, "TOKEN_REVOKED".to_owned()));
     let info = ended.get_details_error_info().unwrap();
@@ -117,9 +117,9 @@ async fn a_stream_ends_when_its_token_is_revoked_or_has_expired_and_is_opened_ag
     assert_eq!(info.metadata["method"], "/identity.events.v1.EventService/Watch");
 
     // Another token is issued later.
-    issuer.turn(Duration::from_secs(1));
+    issuer.advance(Duration::from_secs(1));
     let mut stream = open(&mut watcher).await;
-    issuer.turn(Duration::from_secs(900 + 30));
+    issuer.advance(Duration::from_secs(900 + 30));
     assert_eq!(reason(&stream.message().await.unwrap_err()), "TOKEN_EXPIRED");
     drop(open(&mut watcher).await);
 }
@@ -133,13 +133,13 @@ async fn a_unary_call_whose_token_was_revoked_is_made_again_and_its_caller_hears
     let mut tokens = TokenServiceClient::new(channel.clone());
     let mut ask = async || tokens.introspect_token(IntrospectTokenRequest { token: "t".to_owned() }).await;
     assert_eq!(ask().await.unwrap().into_inner().sub.as_deref(), Some(client.subject()));
-    issuer.end_client(client.client_id());
+    issuer.revoke_client(client.client_id());
     let refused = ask().await.unwrap_err();
     assert_eq!(reason(&refused), "TOKEN_REVOKED", "the next one was issued in the same second");
     // Another one is got after a while.
-    issuer.turn(Duration::from_secs(7));
+    issuer.advance(Duration::from_secs(7));
     ask().await.expect("with another token");
-    issuer.turn(Duration::from_secs(904));
+    issuer.advance(Duration::from_secs(904));
     ask().await.expect("within the leeway it is renewed");
     TokenServiceClient::new(channel.clone()).get_jwks(GetJwksRequest {}).await.expect("it is public");
 

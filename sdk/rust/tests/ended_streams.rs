@@ -220,7 +220,7 @@ async fn a_handler_that_reads_is_told_of_the_end_by_what_it_reads_though_its_cli
     for answers in [true, false] {
         let (issuer, user) = (TestIssuer::new(), user());
         let (mut heard, _response, mut messages) = opened(&issuer, &user, answers, 0).await;
-        issuer.end_client(user.client_id());
+        issuer.revoke_client(user.client_id());
         // It sends on.
         messages.send_data(MESSAGE, false).unwrap();
         ended(&mut heard, "TOKEN_REVOKED").await;
@@ -231,7 +231,7 @@ async fn a_handler_that_reads_is_told_of_the_end_by_what_it_reads_though_its_cli
 async fn a_stream_whose_client_takes_no_answer_ends_when_its_token_has_expired() {
     let (issuer, user) = (TestIssuer::new(), user());
     let (mut heard, _response, _messages) = opened(&issuer, &user, true, 0).await;
-    issuer.turn(Duration::from_secs(900 + 30));
+    issuer.advance(Duration::from_secs(900 + 30));
     ended(&mut heard, "TOKEN_EXPIRED").await;
 }
 
@@ -239,7 +239,7 @@ async fn a_stream_whose_client_takes_no_answer_ends_when_its_token_has_expired()
 async fn a_client_that_reads_is_told_and_what_it_sends_after_that_is_read_by_nobody() {
     let (issuer, user) = (TestIssuer::new(), user());
     let (mut heard, response, mut messages) = opened(&issuer, &user, true, 65_535).await;
-    issuer.end_client(user.client_id());
+    issuer.revoke_client(user.client_id());
     ended(&mut heard, "TOKEN_REVOKED").await;
     let mut body = response.await.unwrap().into_body();
     while let Some(data) = body.data().await {

@@ -151,8 +151,8 @@ impl AuthorizedChannel {
     }
 
     fn refuse_target(&self, uri: &Uri) -> Response<Body> {
-        let (authority, targets) = (authority_of(uri), self.shared.target.clone());
-        Status::failed_precondition(ClientError::OtherTarget { authority, targets }.to_string()).into_http()
+        let (authority, target) = (authority_of(uri), self.shared.target.clone());
+        Status::failed_precondition(ClientError::OtherTarget { authority, target }.to_string()).into_http()
     }
 }
 
@@ -338,7 +338,7 @@ impl ChannelTarget {
         let uri = self.endpoint.uri().clone();
         let (authority, target, is_secure) = (authority_of(&uri), self.target, is_https(&uri));
         if authority != target {
-            return Err(ClientError::OtherTarget { authority, targets: target });
+            return Err(ClientError::OtherTarget { authority, target });
         }
         let plaintext = self.plaintext.is_some();
         // Where only loopback may be connected to, nothing else is.

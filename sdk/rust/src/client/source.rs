@@ -22,9 +22,9 @@ use super::{
     state::{Next, State},
 };
 use crate::{
-    hooks::{Hooks, Told},
+    hooks::{Hooks, SafeHooks},
     replicas::{Channels, ClientError, Signet, retry_delay},
-    time::{Chance, Time},
+    time::{Random, Time},
 };
 
 /// How long an application may take to keep a refresh token. Then it is asked to again, later.
@@ -48,8 +48,8 @@ pub struct TokenSourceBuilder {
     scopes: Vec<String>,
     refresh: Option<(String, StoreRefreshToken)>,
     time: Time,
-    chance: Chance,
-    told: Told,
+    random: Random,
+    told: SafeHooks,
 }
 
 /// An access token. It shows itself to nobody who does not ask.
@@ -63,8 +63,8 @@ struct Inner {
     credential: ClientCredential,
     refresh: Option<Refresh>,
     time: Time,
-    chance: Chance,
-    told: Told,
+    random: Random,
+    told: SafeHooks,
     state: Mutex<State>,
     /// The request that goes on, if one does.
     getting: Mutex<Option<Getting>>,
@@ -117,8 +117,8 @@ impl TokenSource {
             scopes: Vec::new(),
             refresh: None,
             time: Time::system(),
-            chance: Chance::system(),
-            told: Told::default(),
+            random: Random::system(),
+            told: SafeHooks::default(),
         }
     }
 
@@ -154,7 +154,7 @@ impl TokenSource {
         &self.0.audience
     }
 
-    pub(crate) fn told(&self) -> &Told {
+    pub(crate) fn told(&self) -> &SafeHooks {
         &self.0.told
     }
 
@@ -179,7 +179,7 @@ impl Inner {
         let mut state = lock(&self.state);
         match got {
             Ok(Issued { token, asked, lifetime, next: _ }) => {
-                state.keep(Arc::clone(&token), asked, lifetime, &self.chance);
+                state.keep(Arc::clone(&token), asked, lifetime, &self.random);
                 Ok(token)
             }
             Err(status) => {
@@ -188,7 +188,7 @@ impl Inner {
                 if is_final(&status) {
                     state.refuse(answer.clone(), now);
                 } else {
-                    state.fail(answer.clone(), retry_delay(&status).unwrap_or_default(), now, &self.chance);
+                    state.fail(answer.clone(), retry_delay(&status).unwrap_or_default(), now, &self.random);
                 }
                 Err(answer)
             }
@@ -333,12 +333,12 @@ impl TokenSourceBuilder {
 
     /// Tells `hooks` what happens.
     pub fn hooks(self, hooks: Arc<dyn Hooks>) -> Self {
-        Self { told: Told::by(hooks), ..self }
+        Self { told: SafeHooks::by(hooks), ..self }
     }
 
-    /// Takes the time from `time`, and spreads by `chance`: for tests.
-    pub fn time(self, time: Time, chance: Chance) -> Self {
-        Self { time, chance, ..self }
+    /// Takes the time from `time`, and spreads by `random`: for tests.
+    pub fn time(self, time: Time, random: Random) -> Self {
+        Self { time, random, ..self }
     }
 
     /// The source. Nothing is asked before a call needs a token.
@@ -361,7 +361,7 @@ impl TokenSourceBuilder {
     }
 
     fn with(self, issuer: Issuer) -> TokenSource {
-        let Self { signet: _, credential, audience, scopes, refresh, time, chance, told } = self;
+        let Self { signet: _, credential, audience, scopes, refresh, time, random, told } = self;
         let refresh = refresh.map(|(token, store)| Refresh {
             current: Mutex::new(token),
             unstored: Mutex::default(),
@@ -375,7 +375,7 @@ impl TokenSourceBuilder {
             credential,
             refresh,
             time,
-            chance,
+            random,
             told,
             state,
             getting,

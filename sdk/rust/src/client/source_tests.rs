@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 use tower::Service;
 
 use super::*;
-use crate::{signing_key::SigningKey, time::Hand};
+use crate::{signing_key::SigningKey, time::ManualClock};
 
 /// Answers for Signet: with a new token each time, or with a refusal, once it may.
 #[derive(Clone)]
@@ -59,13 +59,16 @@ impl StandIn {
         })
     }
 
-    fn source(&self, change: impl FnOnce(TokenSourceBuilder) -> TokenSourceBuilder) -> (TokenSource, Hand) {
-        let (time, hand) = Time::by_hand(Timestamp::from_micros(1_000_000_000_000));
+    fn source(
+        &self,
+        change: impl FnOnce(TokenSourceBuilder) -> TokenSourceBuilder,
+    ) -> (TokenSource, ManualClock) {
+        let (time, clock) = Time::manual(Timestamp::from_micros(1_000_000_000_000));
         let credential = ClientCredential::secret("client", "secret");
         let builder =
-            TokenSource::builder(Signet::default(), credential, "stock").time(time, Chance::of(|| 0.5));
+            TokenSource::builder(Signet::default(), credential, "stock").time(time, Random::of(|| 0.5));
         let this = self.clone();
-        (change(builder).build_with(move |request| this.clone().answer(request)), hand)
+        (change(builder).build_with(move |request| this.clone().answer(request)), clock)
     }
 }
 
@@ -84,7 +87,7 @@ async fn settle() {
 async fn all_who_wait_share_one_request_and_the_token_is_kept() {
     let signet = StandIn::new();
     signet.0.may_answer.send_replace(false);
-    let (source, _hand) = signet.source(|it| it.scopes(["stock:read", "stock:write"]));
+    let (source, _clock) = signet.source(|it| it.scopes(["stock:read", "stock:write"]));
     let waiting: Vec<_> = (0..100)
         .map(|_| {
             let source = source.clone();
@@ -109,11 +112,11 @@ async fn all_who_wait_share_one_request_and_the_token_is_kept() {
 #[tokio::test]
 async fn it_is_renewed_while_calls_go_on_with_the_old_one() {
     let signet = StandIn::new();
-    let (source, hand) = signet.source(|it| it);
+    let (source, clock) = signet.source(|it| it);
     assert_eq!(text(&source).await, "token-1");
-    hand.turn(Duration::from_secs(79));
+    clock.advance(Duration::from_secs(79));
     assert_eq!((text(&source).await, signet.asked()), ("token-1".to_owned(), 1));
-    hand.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     signet.0.may_answer.send_replace(false);
     for _ in 0..10 {
         assert_eq!(text(&source).await, "token-1", "nobody waits");
@@ -128,16 +131,16 @@ async fn it_is_renewed_while_calls_go_on_with_the_old_one() {
 #[tokio::test]
 async fn while_signet_is_away_calls_fail_only_when_no_token_lives() {
     let signet = StandIn::new();
-    let (source, hand) = signet.source(|it| it);
+    let (source, clock) = signet.source(|it| it);
     text(&source).await;
     signet.refuses(Some(Status::unavailable("it is away")));
     for second in 0..99 {
         assert_eq!(text(&source).await, "token-1", "{second}");
         settle().await;
-        hand.turn(Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
     }
     assert!((3..10).contains(&signet.asked()), "it is asked less and less often: {}", signet.asked());
-    hand.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     let refused = source.token().await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     let asked = signet.asked();
@@ -146,14 +149,14 @@ async fn while_signet_is_away_calls_fail_only_when_no_token_lives() {
     }
     assert!(signet.asked() <= asked + 1, "nobody asks in a hurry");
     signet.refuses(None);
-    hand.turn(Duration::from_secs(30));
+    clock.advance(Duration::from_secs(30));
     assert!(text(&source).await.starts_with("token-"));
 }
 
 #[tokio::test]
 async fn a_final_refusal_is_handed_up_with_its_reason_and_not_asked_about_for_a_while() {
     let signet = StandIn::new();
-    let (source, hand) = signet.source(|it| it);
+    let (source, clock) = signet.source(|it| it);
     signet.refuses(Some(Status::from(Error::InvalidClient)));
     for _ in 0..10 {
         let refused = source.token().await.unwrap_err();
@@ -162,7 +165,7 @@ async fn a_final_refusal_is_handed_up_with_its_reason_and_not_asked_about_for_a_
     }
     assert_eq!(signet.asked(), 1);
     signet.refuses(None);
-    hand.turn(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10));
     assert_eq!(text(&source).await, "token-2");
 }
 
@@ -170,12 +173,12 @@ async fn a_final_refusal_is_handed_up_with_its_reason_and_not_asked_about_for_a_
 async fn nobody_asks_again_before_the_time_that_signet_has_said_and_that_is_a_minute_at_most() {
     for (said, waits) in [(40, 40), (9 * 60 * 60, 60)] {
         let signet = StandIn::new();
-        let (source, hand) = signet.source(|it| it);
+        let (source, clock) = signet.source(|it| it);
         let retry_after = Duration::from_secs(said);
         signet.refuses(Some(Status::from(Error::Overloaded { what: "passwords", retry_after })));
         for _ in 0..waits {
             assert_eq!(source.token().await.unwrap_err().code(), Code::Unavailable);
-            hand.turn(Duration::from_secs(1));
+            clock.advance(Duration::from_secs(1));
         }
         assert_eq!(signet.asked(), 1, "{said}");
         signet.refuses(None);
@@ -186,7 +189,7 @@ async fn nobody_asks_again_before_the_time_that_signet_has_said_and_that_is_a_mi
 #[tokio::test]
 async fn a_token_that_was_refused_is_got_anew_once_in_seven_seconds() {
     let signet = StandIn::new();
-    let (source, hand) = signet.source(|it| it);
+    let (source, clock) = signet.source(|it| it);
     let first = source.token().await.unwrap();
     assert!(source.drop_token(&first));
     let second = source.token().await.unwrap();
@@ -195,7 +198,7 @@ async fn a_token_that_was_refused_is_got_anew_once_in_seven_seconds() {
     for _ in 0..7 {
         assert!(!source.drop_token(&second), "the one before was dropped only just");
         assert_eq!((text(&source).await, signet.asked()), ("token-2".to_owned(), 2));
-        hand.turn(Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
     }
     assert!(source.drop_token(&second));
     assert_eq!(text(&source).await, "token-3");
@@ -219,7 +222,7 @@ impl Store {
     }
 
     /// A source of a user's tokens, whose first refresh token is `refresh-0`.
-    fn source(&self, signet: &StandIn) -> (TokenSource, Hand) {
+    fn source(&self, signet: &StandIn) -> (TokenSource, ManualClock) {
         let this = self.clone();
         signet.source(|it| {
             it.refresh_token("refresh-0", move |next| {
@@ -252,14 +255,14 @@ async fn while_the_next_refresh_token_cannot_be_kept_nothing_is_exchanged_again_
  {
     let (signet, store) = (StandIn::new(), Store::default());
     store.is_away(true);
-    let (source, hand) = store.source(&signet);
+    let (source, clock) = store.source(&signet);
     for attempt in 1..=10 {
         let refused = source.token().await.unwrap_err();
         assert_eq!(refused.code(), Code::Unavailable, "what is not kept is not used");
         assert!(refused.message().contains("the disk is full"), "{refused}");
         assert_eq!((store.called(), signet.asked()), (attempt, 1));
         // The longest pause is 30 s: the access token outlives three of them.
-        hand.turn(if attempt < 5 { Duration::from_secs(15) } else { Duration::from_secs(30) });
+        clock.advance(if attempt < 5 { Duration::from_secs(15) } else { Duration::from_secs(30) });
     }
     store.is_away(false);
     assert_eq!(text(&source).await, "token-2", "the one of before has expired meanwhile");
@@ -271,15 +274,15 @@ async fn while_the_next_refresh_token_cannot_be_kept_nothing_is_exchanged_again_
 async fn an_answer_is_used_once_its_refresh_token_is_kept() {
     let (signet, store) = (StandIn::new(), Store::default());
     store.is_away(true);
-    let (source, hand) = store.source(&signet);
+    let (source, clock) = store.source(&signet);
     source.token().await.unwrap_err();
     store.is_away(false);
-    hand.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     assert_eq!((text(&source).await, signet.asked()), ("token-1".to_owned(), 1));
     // Its life is counted from when it was asked for.
-    hand.turn(Duration::from_secs(98));
+    clock.advance(Duration::from_secs(98));
     assert_eq!(text(&source).await, "token-1");
-    hand.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     assert_eq!(text(&source).await, "token-2");
     assert_eq!(
         (signet.exchanged(), store.called()),
@@ -290,18 +293,18 @@ async fn an_answer_is_used_once_its_refresh_token_is_kept() {
 #[tokio::test]
 async fn a_store_that_panics_or_hangs_is_one_that_fails() {
     let (signet, is_first) = (StandIn::new(), AtomicBool::new(true));
-    let (source, hand) = signet.source(|it| {
+    let (source, clock) = signet.source(|it| {
         it.refresh_token("refresh-0", move |_| {
             assert!(!is_first.swap(false, Ordering::SeqCst), "a defect of the application");
             std::future::pending()
         })
     });
     assert_eq!(source.token().await.unwrap_err().code(), Code::Unavailable);
-    hand.turn(Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     let mut waiting = Box::pin(source.token());
     assert!(futures_util::poll!(&mut waiting).is_pending());
     settle().await;
-    hand.turn(Duration::from_secs(10));
+    clock.advance(Duration::from_secs(10));
     assert_eq!(waiting.await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(signet.asked(), 1);
 }

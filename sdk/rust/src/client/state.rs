@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::Status;
 
-use crate::time::Chance;
+use crate::time::Random;
 
 /// After the first failure it is tried again within a second, then within twice that, up to this.
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -16,9 +16,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// callers see").
 const DROP_PAUSE: Duration = Duration::from_secs(7);
 
-/// How long after a token of this `lifetime` came it is renewed: at 75 to 85 % of it, as `chance`, of `[0, 1)`, says.
-pub(crate) fn renewal(lifetime: Duration, chance: f64) -> Duration {
-    lifetime.mul_f64(0.1_f64.mul_add(chance, 0.75))
+/// How long after a token of this `lifetime` came it is renewed: at 75 to 85 % of it, as `random`, of `[0, 1)`, says.
+pub(crate) fn renewal(lifetime: Duration, random: f64) -> Duration {
+    lifetime.mul_f64(0.1_f64.mul_add(random, 0.75))
 }
 
 /// A token and when it is worth what, on the monotonic clock.
@@ -70,17 +70,17 @@ impl State {
     }
 
     /// Keeps `token`, which was asked for at `asked` and lives for `lifetime` from then on.
-    pub(super) fn keep(&mut self, token: Arc<str>, asked: Duration, lifetime: Duration, chance: &Chance) {
-        let renews = asked + renewal(lifetime, chance.draw());
+    pub(super) fn keep(&mut self, token: Arc<str>, asked: Duration, lifetime: Duration, random: &Random) {
+        let renews = asked + renewal(lifetime, random.draw());
         let live = Some(Live { token, expires: asked + lifetime, renews });
         *self = Self { live, failures: 0, failed: None, dropped: self.dropped };
     }
 
     /// Notes that none could be got at `now`. It is tried again after a while, and not before the `least` that Signet has asked for.
-    pub(super) fn fail(&mut self, status: Status, least: Duration, now: Duration, chance: &Chance) {
+    pub(super) fn fail(&mut self, status: Status, least: Duration, now: Duration, random: &Random) {
         self.failures = self.failures.saturating_add(1);
         let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(self.failures.min(16) - 1));
-        let pause = chance.part_of(doubled.min(LAST_PAUSE), 0.5).max(least);
+        let pause = random.part_of(doubled.min(LAST_PAUSE), 0.5).max(least);
         self.failed = Some((now + pause, status));
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     fn kept() -> State {
         let mut state = State::default();
-        state.keep("t".into(), SECOND * 1_000, SECOND * 100, &Chance::of(|| 0.5));
+        state.keep("t".into(), SECOND * 1_000, SECOND * 100, &Random::of(|| 0.5));
         state
     }
 
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn calls_go_on_with_the_old_token_while_it_lives_and_a_refusal_is_asked_about_after_a_while() {
         let mut state = kept();
-        state.fail(Status::unavailable(""), Duration::ZERO, SECOND * 1_090, &Chance::of(|| 0.999_999));
+        state.fail(Status::unavailable(""), Duration::ZERO, SECOND * 1_090, &Random::of(|| 0.999_999));
         assert_eq!((what(&state, 1_090), what(&state, 1_091)), ("use", "renew"));
         state.refuse(Status::unauthenticated(""), SECOND * 1_095);
         let expected = ["use", "fail", "fail", "get"];
@@ -151,7 +151,7 @@ mod tests {
         let mut state = State::default();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            state.fail(Status::unavailable(""), Duration::ZERO, SECOND, &Chance::of(|| 1.0));
+            state.fail(Status::unavailable(""), Duration::ZERO, SECOND, &Random::of(|| 1.0));
             pauses.push(state.failed.as_ref().unwrap().0.as_secs() - 1);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);

@@ -38,7 +38,7 @@ use crate::{
     introspection::Introspected,
     revocations::WhenStale,
     standing::GivenKeys,
-    time::{Chance, Hand, Time},
+    time::{ManualClock, Random, Time},
     verifier::Verifier,
 };
 
@@ -159,7 +159,7 @@ fn compare(what: &str, found: &Value, expected: &Value) -> Result<(), String> {
 struct Bench {
     verifier: Verifier,
     policy: Policy,
-    hand: Hand,
+    clock: ManualClock,
     time: Time,
     /// Those that are not told yet.
     events: Vec<Event>,
@@ -170,10 +170,10 @@ impl Bench {
         let mut events = case.told.clone().unwrap_or_default();
         events.extend(case.events.iter().cloned());
         let first = events.iter().map(|event| event.at).chain([opened]).min().unwrap();
-        let (time, hand) = Time::by_hand(Timestamp::from_micros(first * 1_000_000));
+        let (time, clock) = Time::manual(Timestamp::from_micros(first * 1_000_000));
         let audience = case.audience.as_deref().unwrap_or(audience);
         let mut builder = Verifier::builder(issuer, audience)
-            .time(time.clone(), Chance::of(|| 0.5))
+            .time(time.clone(), Random::of(|| 0.5))
             .leeway(Duration::from_secs(case.leeway.unwrap_or(5)))
             .revocation_max_age(Duration::from_secs(case.max_age.unwrap_or(30)))
             .stream_grace(Duration::from_secs(case.grace.unwrap_or(30)))
@@ -197,7 +197,7 @@ impl Bench {
         let verifier = builder.with_keys(keys, is_followed).unwrap();
         let policy = policy(case.policy.as_deref().unwrap_or("corpus")).unwrap();
         let policy = policy.with_public_services(case.public_services.iter().map(String::as_str));
-        Self { verifier, policy, hand, time, events }
+        Self { verifier, policy, clock, time, events }
     }
 
     /// Turns the clock on to `second`, one at a time, with what is told meanwhile.
@@ -214,7 +214,7 @@ impl Bench {
             if now >= second {
                 return;
             }
-            self.hand.turn(Duration::from_secs(1));
+            self.clock.advance(Duration::from_secs(1));
         }
     }
 }

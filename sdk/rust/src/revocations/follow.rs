@@ -8,9 +8,9 @@ use tonic::{Code, Request, Status};
 use super::Revocations;
 use crate::{
     client::{AccessToken, TokenSource},
-    hooks::{FeedState, Told},
+    hooks::{RevocationsState, SafeHooks},
     replicas::{CALL_TIMEOUT, Channels, retry_delay},
-    time::{Chance, Time},
+    time::{Random, Time},
 };
 
 /// A stream that says nothing for longer is dead: a heartbeat comes each ten seconds.
@@ -31,13 +31,13 @@ pub(crate) async fn follow(
     channels: Channels,
     source: TokenSource,
     time: Time,
-    chance: Chance,
-    told: Told,
+    random: Random,
+    told: SafeHooks,
 ) {
     // How many attempts have failed since something was heard.
     let mut failed = 0_usize;
     loop {
-        told.tell(|hooks| hooks.revocations(FeedState::Connecting));
+        told.tell(|hooks| hooks.revocations(RevocationsState::Connecting));
         let (number, channel) = channels.current();
         let mut heard_something = false;
         let ended = async {
@@ -56,12 +56,12 @@ pub(crate) async fn follow(
                 (heard_something, failed) = (true, 0);
                 revocations.hear(message);
                 if !was_complete && revocations.is_complete() {
-                    told.tell(|hooks| hooks.revocations(FeedState::Complete));
+                    told.tell(|hooks| hooks.revocations(RevocationsState::Complete));
                 }
             }
         }
         .await;
-        told.tell(|hooks| hooks.revocations(FeedState::Down));
+        told.tell(|hooks| hooks.revocations(RevocationsState::Down));
         let mut pause = Duration::ZERO;
         if let Err((token, status)) = ended {
             tracing::debug!(code = ?status.code(), message = status.message(), "the stream of revocations has ended");
@@ -81,7 +81,7 @@ pub(crate) async fn follow(
         // By its end, or for good: another replica knows as much.
         channels.pass_over(number);
         // All who watch do so at the same moment, when a replica is restarted.
-        time.sleep(pause + Duration::from_secs(1).mul_f64(chance.draw())).await;
+        time.sleep(pause + Duration::from_secs(1).mul_f64(random.draw())).await;
     }
 }
 

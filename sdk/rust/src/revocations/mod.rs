@@ -15,7 +15,7 @@ use signet::{
 use tokio::sync::watch;
 
 pub(crate) use follow::follow;
-use told::Told;
+use told::Revoked;
 
 use crate::time::Time;
 
@@ -39,7 +39,7 @@ struct Inner {
     time: Time,
     max_age: Duration,
     when_stale: WhenStale,
-    told: RwLock<Told>,
+    told: RwLock<Revoked>,
     state: watch::Sender<State>,
 }
 
@@ -99,7 +99,7 @@ impl Revocations {
         });
     }
 
-    fn write(&self, take: impl FnOnce(&mut Told)) {
+    fn write(&self, take: impl FnOnce(&mut Revoked)) {
         take(&mut self.0.told.write().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_known_counts_from_the_first_whole_snapshot_for_as_long_as_something_is_heard() {
         for when_stale in [WhenStale::Refuse, WhenStale::Continue] {
-            let (time, hand) = Time::by_hand(Timestamp::from_micros(1_000_000_000));
+            let (time, clock) = Time::manual(Timestamp::from_micros(1_000_000_000));
             let revocations = Revocations::new(time, Duration::from_secs(30), when_stale);
             let claims = Token::user().issued(1_000).claims();
             let is_unavailable = || matches!(revocations.check(&claims), Err(Error::Unavailable { .. }));
@@ -182,9 +182,9 @@ mod tests {
             assert!(is_unavailable() && !revocations.is_complete());
             revocations.hear(snapshot(true));
             assert!(revocations.check(&claims).is_ok());
-            hand.turn(Duration::from_secs(30));
+            clock.advance(Duration::from_secs(30));
             assert!(revocations.check(&claims).is_ok());
-            hand.turn(Duration::from_micros(1));
+            clock.advance(Duration::from_micros(1));
             assert_eq!(is_unavailable(), when_stale == WhenStale::Refuse);
             revocations.hear(part(Part::Heartbeat(Heartbeat {}), b""));
             assert!(revocations.check(&claims).is_ok());
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_newest_place_in_the_stream_is_kept_until_it_is_worth_nothing() {
-        let (time, _hand) = Time::by_hand(Timestamp::from_micros(0));
+        let (time, _clock) = Time::manual(Timestamp::from_micros(0));
         let revocations = Revocations::new(time, Duration::from_secs(30), WhenStale::Refuse);
         let place = || revocations.states().borrow().resume_token.clone();
         for (sent, kept) in [(&b"a"[..], &b"a"[..]), (b"", b"a"), (b"b", b"b")] {

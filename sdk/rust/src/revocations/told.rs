@@ -34,7 +34,7 @@ type Takers = HashMap<Option<Uuid>, HashMap<Option<String>, Ended>>;
 
 /// Everything that was told and still counts.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Revoked {
     sessions: HashMap<Uuid, Ended>,
     users: HashMap<Uuid, Ended>,
     clients: HashMap<String, Ended>,
@@ -48,7 +48,7 @@ pub(super) struct Told {
     max_entries: usize,
 }
 
-impl Default for Told {
+impl Default for Revoked {
     fn default() -> Self {
         Self {
             sessions: HashMap::new(),
@@ -64,7 +64,7 @@ impl Default for Told {
     }
 }
 
-impl Told {
+impl Revoked {
     /// Takes in a part of a snapshot, at `now` on the monotonic clock.
     pub(super) fn take_snapshot(&mut self, snapshot: Snapshot, now: Duration) {
         let keep_for = snapshot.keep_for.and_then(|keep_for| Duration::try_from(keep_for).ok());
@@ -233,8 +233,8 @@ mod tests {
         Timestamp { seconds, nanos }
     }
 
-    fn after(changes: Changes) -> Told {
-        let mut told = Told::default();
+    fn after(changes: Changes) -> Revoked {
+        let mut told = Revoked::default();
         told.take(changes, NOW);
         told
     }
@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(told.revokes(&claims, NOW), revoked, "{seconds}.{nanos}");
         }
         for (seconds, nanos, revoked) in [(100, 0, false), (100, 1, true), (101, 0, true)] {
-            let mut told = Told::default();
+            let mut told = Revoked::default();
             let tokens_not_before = Some(at(seconds, nanos));
             told.take_snapshot(Snapshot { tokens_not_before, ..Snapshot::default() }, NOW);
             assert_eq!(told.revokes(&claims, NOW), revoked, "not before {seconds}.{nanos}");
@@ -313,7 +313,7 @@ mod tests {
             ..TakenScopes::default()
         };
         for (time, refused, accepted) in [(100, 1_000, 1_001), (2_000, 2_000, 2_001)] {
-            let mut told = Told { max_entries: 3, ..Told::default() };
+            let mut told = Revoked { max_entries: 3, ..Revoked::default() };
             let ended_sessions = vec![session()];
             told.take(Changes { ended_sessions, taken_scopes: vec![taken(time)], ..Changes::default() }, NOW);
             told.take(Changes { taken_scopes: vec![taken(time)], ..Changes::default() }, NOW);
@@ -327,7 +327,7 @@ mod tests {
             assert!(!told.revokes(&issued(accepted), NOW), "{time}");
         }
         // What has been kept for long enough makes room first.
-        let mut told = Told { max_entries: 3, ..Told::default() };
+        let mut told = Revoked { max_entries: 3, ..Revoked::default() };
         for later in [Duration::ZERO, FIRST_KEEP_FOR] {
             let ended_sessions = (0..3).map(|_| session()).collect();
             told.take(Changes { ended_sessions, ..Changes::default() }, NOW + later);

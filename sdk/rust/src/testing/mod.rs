@@ -13,7 +13,7 @@
 //! let caller = verifier.authenticator().recognise(&token, "stock").await.unwrap();
 //! assert_eq!(caller.id(), alice.subject());
 //!
-//! issuer.end_session(&alice);
+//! issuer.revoke_session(&alice);
 //! assert!(verifier.authenticator().recognise(&token, "stock").await.is_err());
 //! # }
 //! ```
@@ -42,7 +42,7 @@ use crate::{
     revocations::Revocations,
     signing_key::SigningKey,
     standing::GivenKeys,
-    time::{Chance, Hand, Time},
+    time::{ManualClock, Random, Time},
     verifier::{Verifier, VerifierBuilder},
 };
 
@@ -63,7 +63,7 @@ pub struct TestIssuer {
     keys: GivenKeys,
     published: Mutex<Vec<Arc<VerifyingKey>>>,
     time: Time,
-    hand: Hand,
+    clock: ManualClock,
     told: Mutex<Vec<Revocations>>,
 }
 
@@ -83,14 +83,14 @@ impl TestIssuer {
     /// An issuer of this name (`iss`).
     #[must_use]
     pub fn named(issuer: impl Into<String>) -> Self {
-        let (time, hand) = Time::by_hand(Moment::from_micros(START_SECONDS * 1_000_000));
+        let (time, clock) = Time::manual(Moment::from_micros(START_SECONDS * 1_000_000));
         let issuer = Self {
             issuer: issuer.into(),
             signing: Mutex::new((SigningKey::generate(), "test-0".to_owned())),
             keys: GivenKeys::default(),
             published: Mutex::default(),
             time,
-            hand,
+            clock,
             told: Mutex::default(),
         };
         issuer.publish();
@@ -131,19 +131,19 @@ impl TestIssuer {
     }
 
     /// Turns the clock on by `span`. Its verifiers go on hearing from it meanwhile.
-    pub fn turn(&self, span: Duration) {
+    pub fn advance(&self, span: Duration) {
         let mut left = span;
         while !left.is_zero() {
             let step = left.min(HEARTBEAT);
-            self.hand.turn(step);
+            self.clock.advance(step);
             self.tell(&Part::Heartbeat(Heartbeat {}));
             left -= step;
         }
     }
 
     /// Turns the clock on by `span`, while nothing is heard from it.
-    pub fn turn_in_silence(&self, span: Duration) {
-        self.hand.turn(span);
+    pub fn advance_in_silence(&self, span: Duration) {
+        self.clock.advance(span);
     }
 
     /// Signs with another key from now on. What the one before has signed verifies on.
@@ -185,7 +185,7 @@ impl TestIssuer {
         audience: &str,
         set: impl FnOnce(VerifierBuilder) -> VerifierBuilder,
     ) -> Verifier {
-        let builder = Verifier::builder(&self.issuer, audience).time(self.time.clone(), Chance::of(|| 0.5));
+        let builder = Verifier::builder(&self.issuer, audience).time(self.time.clone(), Random::of(|| 0.5));
         let verifier = set(builder).with_keys(self.keys.clone(), true).expect("settings of a test");
         if let Some(revocations) = verifier.revocations() {
             let snapshot = Snapshot { is_last: true, ..Snapshot::default() };
@@ -196,19 +196,19 @@ impl TestIssuer {
     }
 
     /// Ends the session of the user for whom `token` stands, as a logout does.
-    pub fn end_session(&self, token: &Token) {
+    pub fn revoke_session(&self, token: &Token) {
         let ended_sessions = token.session().map(str::to_owned).into_iter().collect();
         self.change(Changes { ended_sessions, ..Changes::default() });
     }
 
     /// Ends all sessions of the user for whom `token` stands, up to now.
-    pub fn end_user(&self, token: &Token) {
+    pub fn revoke_user(&self, token: &Token) {
         let user = EndedUserSessions { subject: token.subject().to_owned(), time: Some(self.now()) };
         self.change(Changes { ended_user_sessions: vec![user], ..Changes::default() });
     }
 
     /// Disables the client with this id: its own tokens and its users', up to now.
-    pub fn end_client(&self, client_id: &str) {
+    pub fn revoke_client(&self, client_id: &str) {
         let client = EndedClient { client_id: client_id.to_owned(), time: Some(self.now()) };
         self.change(Changes { ended_clients: vec![client], ..Changes::default() });
     }
@@ -289,16 +289,16 @@ mod tests {
         let (ends, stays) = (user(), user());
         let [token, other] = [&ends, &stays].map(|token| issuer.sign(token));
         assert_eq!(recognised(&verifier, &token).await.unwrap(), ends.subject());
-        issuer.end_session(&ends);
+        issuer.revoke_session(&ends);
         assert!(matches!(recognised(&verifier, &token).await, Err(Error::TokenRevoked)));
         issuer.rotate();
         recognised(&verifier, &other).await.expect("the key of before verifies on");
         recognised(&verifier, &issuer.sign(&user())).await.expect("so does the new one");
-        issuer.turn(Duration::from_secs(904));
+        issuer.advance(Duration::from_secs(904));
         recognised(&verifier, &other).await.expect("within the leeway");
-        issuer.turn(Duration::from_secs(1));
+        issuer.advance(Duration::from_secs(1));
         assert!(matches!(recognised(&verifier, &other).await, Err(Error::TokenExpired)));
-        issuer.turn_in_silence(Duration::from_secs(31));
+        issuer.advance_in_silence(Duration::from_secs(31));
         assert!(matches!(recognised(&verifier, &issuer.sign(&user())).await, Err(Error::Unavailable { .. })));
     }
 
@@ -321,8 +321,8 @@ mod tests {
         let issuer = TestIssuer::named("https://id.example");
         let verifier = issuer.verifier("stock");
         let ways: [Revoke; 3] = [
-            |issuer, token| issuer.end_user(token),
-            |issuer, token| issuer.end_client(token.client_id()),
+            |issuer, token| issuer.revoke_user(token),
+            |issuer, token| issuer.revoke_client(token.client_id()),
             |issuer, token| issuer.take_scopes(token, "stock", ["stock:read"]),
         ];
         for revoke in ways {
@@ -331,7 +331,7 @@ mod tests {
             recognised(&verifier, &token).await.unwrap();
             revoke(&issuer, &alice);
             assert!(matches!(recognised(&verifier, &token).await, Err(Error::TokenRevoked)));
-            issuer.turn(Duration::from_secs(1));
+            issuer.advance(Duration::from_secs(1));
             recognised(&verifier, &issuer.sign(&alice)).await.expect("it was issued later");
         }
         let (client, foreign) = (Token::client(), TestIssuer::named("https://id.example"));

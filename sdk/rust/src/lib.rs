@@ -1,4 +1,4 @@
-//! Protects tonic services by the access tokens of [Signet](https://github.com/), and calls such services.
+//! Protects tonic services by the access tokens of Signet, and calls such services.
 //!
 //! # The server half
 //!

@@ -32,7 +32,7 @@ const WATCH_SCOPE: &str = "signet.events.watch";
 const INTROSPECT_SCOPE: &str = "introspect";
 
 /// Verifies the access tokens of one issuer for one service. Clones share everything; with the last one goes what it does in the
-/// background.
+/// background. A guard holds one, and so does each connection that it serves: its open streams are watched until they end.
 #[derive(Clone, Debug)]
 pub struct Verifier(Arc<Parts>);
 

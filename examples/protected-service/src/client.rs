@@ -1,5 +1,5 @@
-//! A client of the protected service: `protected-client [--calls N] [--interval-ms M] [--take] [--watch]`. It asks for bolts `N` times and
-//! prints each answer as a line of JSON; with `--watch` it goes on printing how many there are until it is told to stop.
+//! Owns a client of the protected service: `protected-client [--calls N] [--interval-ms M] [--take] [--watch]`. It asks for bolts `N`
+//! times and prints each answer as a line of JSON; with `--watch` it goes on printing how many there are until it is told to stop.
 //!
 //! Its settings are variables of the environment: `SIGNET_GRPC_ADDR` is where Signet is, several addresses with commas, `SIGNET_CLIENT_ID`
 //! and `SIGNET_CLIENT_SECRET` are what it shows there, and `STOCK_ADDR` is where the service is.

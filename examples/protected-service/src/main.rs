@@ -1,4 +1,4 @@
-//! A service that lets in only whom Signet knows. What protects it is marked in [`serve`]; who is calling is read in `StockRpc`.
+//! Owns a service that lets in only whom Signet knows. What protects it is marked in [`serve`]; who is calling is read in `StockRpc`.
 //!
 //! Its settings are variables of the environment: `STOCK_ADDR` is where it listens, `SIGNET_ISSUER` the `--issuer` of Signet,
 //! `STOCK_JWKS_URI` where that one's keys are, if not where its metadata say, and `SIGNET_GRPC_ADDR` where Signet itself is, several with

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Time {
     clock: Clock,
-    /// Told of each turn, where a hand turns the clock.
+    /// Told of each turn, where a test turns the clock.
     turned: Option<watch::Receiver<()>>,
 }
 

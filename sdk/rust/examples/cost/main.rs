@@ -1,4 +1,5 @@
-//! What the guard costs: `cargo run --release --package signet-sdk --features testing --example cost -- [--rounds N] [--json]`.
+//! Owns measuring what the guard costs:
+//! `cargo run --release --package signet-sdk --features testing --example cost -- [--rounds N] [--json]`.
 //!
 //! A call: the CPU time that the server's process takes for a unary call over a loopback connection, without the guard, and with it where
 //! the token was seen before. A new token: the CPU time of one thread, beside `jsonwebtoken`, which makes the same checks, and the bare

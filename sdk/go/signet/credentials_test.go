@@ -230,7 +230,8 @@ func TestOverPlaintextTheNameMustBeLoopbackAndNotOnlyWhereItLeads(t *testing.T) 
 			continue
 		}
 		asked := tokens.asked.Load()
-		at := signet.Server{Addresses: []string{c.target}, TransportCredentials: insecure.NewCredentials(), DialOptions: []grpc.DialOption{leading}}
+		options := []grpc.DialOption{leading}
+		at := signet.Server{Addresses: []string{c.target}, TransportCredentials: insecure.NewCredentials(), DialOptions: options}
 		_, err = newSource(t, at, secret()).Token(t.Context())
 		if (err == nil) != c.passes || (tokens.asked.Load() == asked) == c.passes {
 			t.Errorf("Signet at %s: %v, want passes %v", c.target, err, c.passes)

@@ -222,6 +222,7 @@ def test_keys_that_have_changed_are_fetched_at_once(world: World) -> None:
         ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", None, 1),
         ("RESOURCE_EXHAUSTED", "OVERLOADED", None, 10),
         ("RESOURCE_EXHAUSTED", "OVERLOADED", 7.0, 7),
+        ("RESOURCE_EXHAUSTED", "OVERLOADED", 9 * 3_600.0, 60),
         ("UNAUTHENTICATED", "TOKEN_EXPIRED", None, 1),
         ("UNAUTHENTICATED", "INVALID_CLIENT", None, 30),
         ("PERMISSION_DENIED", "INSUFFICIENT_SCOPE", None, 30),

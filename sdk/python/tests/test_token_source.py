@@ -207,6 +207,19 @@ def test_signet_says_when_to_ask_again(signet: Signet, clock: ManualClock, hooks
     assert source.token(5) == "token-2"
 
 
+def test_it_waits_for_a_minute_at_most_whatever_signet_says(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
+    source = source_of(signet, clock, hooks)
+    signet.fails = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", retry_after=9 * 3_600)
+    with pytest.raises(Refusal):
+        source.token(5)
+    signet.fails = None
+    clock.turn(59.9)
+    with pytest.raises(Refusal):
+        source.token(5)
+    clock.turn(0.1)
+    assert source.token(5) == "token-2"
+
+
 def test_a_refused_token_is_dropped_once_and_its_replacement_not_at_once(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
     source = source_of(signet, clock, hooks)
     first = source.token()

@@ -19,6 +19,9 @@ STATUS_TRAILER = "grpc-status-details-bin"
 RETRY_SECONDS = 1.0
 """When to try again after UNAVAILABLE."""
 
+MAX_RETRY_AFTER = 60.0
+"""The most seconds that a `RetryInfo` may ask for: one that asks for more is taken for this many."""
+
 Metadata = tuple[tuple[str, "str | bytes"], ...]
 
 

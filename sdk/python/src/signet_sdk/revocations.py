@@ -18,7 +18,7 @@ from ._revoked import Revoked
 from .clock import Clock, SystemClock
 from .grants import ClientCredentials, ClientProof
 from .hooks import Hooks, RevocationsState, tell
-from .refusal import Refusal, refusal_of
+from .refusal import MAX_RETRY_AFTER, Refusal, refusal_of
 from .token_source import TokenSource
 
 SILENCE = 30.0
@@ -218,7 +218,7 @@ class Revocations:
 def _pause(failure: Exception | None, refusal: Refusal | None) -> float:
     code = failure.code() if isinstance(failure, grpc.RpcError) and hasattr(failure, "code") else None
     if refusal is not None and refusal.retry_after is not None:
-        return refusal.retry_after
+        return min(refusal.retry_after, MAX_RETRY_AFTER)
     if refusal is not None and refusal.reason == "TOKEN_EXPIRED":
         return PAUSE
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:

@@ -21,7 +21,7 @@ from ._issuing import Issue, TokenEndpoint, is_final
 from .clock import Clock, SystemClock
 from .grants import Grant, RefreshToken
 from .hooks import Hooks, tell
-from .refusal import Refusal, refusal_of, unavailable
+from .refusal import MAX_RETRY_AFTER, Refusal, refusal_of, unavailable
 
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 """Seconds after which a failed renewal is tried again: doubled each time, up to the latter, with jitter."""
@@ -249,7 +249,7 @@ class TokenSource:
                 refusal = self._failure = Refusal(
                     grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", "no token could be got", retry_after=refusal.retry_after
                 )
-            self._retry_at = self._clock.monotonic() + max(pause, refusal.retry_after or 0.0)
+            self._retry_at = self._clock.monotonic() + max(pause, min(refusal.retry_after or 0.0, MAX_RETRY_AFTER))
         _LOG.warning("no token could be got for %s: %s", self.audience, refusal.reason)
         renewal.set_exception(refusal)
         tell(self._hooks.token_renewed, False)

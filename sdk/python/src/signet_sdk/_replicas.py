@@ -45,6 +45,9 @@ class Replicas:
                     raise
                 failure = error
                 self._give_up(address, channel)
+            except ValueError:
+                # Another thread has found the address away, and closed its channel.
+                failure = unavailable("the channel was closed meanwhile")
         raise failure
 
     def close(self) -> None:

@@ -100,6 +100,8 @@ class Introspection:
         with self._lock:
             self._is_closed = True
             left = [answer for waiting in self._waiting.values() for answer in waiting]
+            for waiting in self._waiting.values():
+                waiting.clear()
             self._waiting.clear()
         for answer in left:
             if answer.set_running_or_notify_cancel():

@@ -70,9 +70,10 @@ async def test_requests_are_held_to_rules(make: Any, read: str, write: str) -> N
         for headers, what, status, error, reason, shown in [
             ({}, read, 401, "invalid_token", "TOKEN_MISSING", "Bearer"),
             (bearer("x"), read, 401, "invalid_token", "TOKEN_INVALID",
-             'Bearer error="invalid_token", error_description="the token is no JWT"'),
+             'Bearer error="invalid_token", error_description="the access token is invalid: it is not a JWT"'),
             (bearer(token), write, 403, "insufficient_scope", "INSUFFICIENT_SCOPE",
-             'Bearer error="insufficient_scope", error_description="the token lacks a scope", scope="stock:write"'),
+             'Bearer error="insufficient_scope", error_description="the scope `stock:write` is needed, and was not granted", '
+             'scope="stock:write"'),
         ]:  # fmt: skip
             answer = await call(what, headers)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (status, shown)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from identity.v1 import access_pb2
 from signet_sdk import Policy, PolicyError, Refusal, Rule
 from signet_sdk._jws import base64url, bearer_token, read_jws
-from signet_sdk.access import NOT_UNDERSTOOD, PUBLIC, UNDECLARED, Access, read_access
+from signet_sdk.access import NOT_UNDERSTOOD, PUBLIC, UNDECLARED, UNKNOWN, Access, read_access
 from signet_sdk.claims import read_claims
 from signet_sdk.testing import TestIssuer
 
@@ -199,7 +199,7 @@ def test_services_of_the_process_and_of_a_file_have_the_same_rules() -> None:
         "/",
         "/stock.v1.StockService/listItems",
     ):
-        assert policy.access(other) == UNDECLARED
+        assert policy.access(other) == UNKNOWN
     with pytest.raises(PolicyError, match="import its generated code"):
         Policy.from_services("no.such.Service")
     with pytest.raises(PolicyError, match="do not define"):

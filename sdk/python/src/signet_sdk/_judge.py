@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .access import Rule
 from .claims import Claims
-from .refusal import Refusal, denied, token_invalid, unauthenticated
+from .refusal import Refusal, denied, token_expired, token_invalid
 
 _TOLD = 8
 """How many of several names, of which one will do, a refusal tells: it comes in headers, which have little room."""
@@ -28,10 +28,10 @@ def check_time(claims: Claims, now: float, leeway: float) -> None:
     seconds = int(now)
     # "on or after which the JWT MUST NOT be accepted" (RFC 7519 section 4.1.4)
     if seconds >= claims.expires_at + leeway:
-        raise unauthenticated("TOKEN_EXPIRED", "the token has expired")
+        raise token_expired()
     valid_from = claims.issued_at if claims.not_before is None else max(claims.not_before, claims.issued_at)
     if seconds < valid_from - leeway:
-        raise token_invalid("the token is not valid yet")
+        raise token_invalid("it is not valid yet")
 
 
 def check_rule(claims: Claims, rule: Rule, audience: str) -> AskIntrospection | None:
@@ -42,22 +42,23 @@ def check_rule(claims: Claims, rule: Rule, audience: str) -> AskIntrospection | 
     """
     kind = "client" if claims.session_id is None else "user"
     if rule.callers is not None and rule.callers != kind:
-        raise denied("CALLER_NOT_ALLOWED", "callers of this kind may not call", {"callers": rule.callers})
+        who = "a user" if rule.callers == "user" else "a client by itself"
+        raise denied("CALLER_NOT_ALLOWED", f"only {who} may call this", {"callers": rule.callers})
     for scope in rule.required_scopes:
         if scope not in claims.scopes:
-            raise denied("INSUFFICIENT_SCOPE", "the token lacks a scope", {"required_scope": scope})
+            raise _scope_missing((scope,))
     if rule.any_scopes and not any(scope in claims.scopes for scope in rule.any_scopes):
-        raise denied("INSUFFICIENT_SCOPE", "the token has none of the scopes", {"required_scope": _told(rule.any_scopes)})
+        raise _scope_missing(rule.any_scopes)
     if not rule.any_roles:
         return None
     if claims.audiences != (audience,):
-        raise _no_roles(rule, "a token for several audiences says nothing about roles")
+        raise _no_roles(rule)
     if claims.roles is not None and any(role in claims.roles for role in rule.any_roles):
         return None
     if claims.roles_omitted:
         return AskIntrospection(rule)
     if claims.roles is None:
-        raise _no_roles(rule, "the token does not name roles")
+        raise _no_roles(rule)
     raise _role_missing(rule)
 
 
@@ -71,12 +72,27 @@ def check_roles(roles: tuple[str, ...], rule: Rule) -> None:
         raise _role_missing(rule)
 
 
-def _no_roles(rule: Rule, message: str) -> Refusal:
+def _scope_missing(scopes: tuple[str, ...]) -> Refusal:
+    return denied("INSUFFICIENT_SCOPE", f"{_one_of('scope', scopes)} needed, and was not granted", {"required_scope": _told(scopes)})
+
+
+def _no_roles(rule: Rule) -> Refusal:
+    message = (
+        f"{_one_of('role', rule.any_roles)} needed, and the token does not say which roles its holder has: it has no claim `roles`, "
+        "or is for several audiences; the claim is left out where the client does not have it told, and for a holder who has no role"
+    )
     return denied("ROLES_NOT_IN_TOKEN", message, {"required_role": _told(rule.any_roles)})
 
 
 def _role_missing(rule: Rule) -> Refusal:
-    return denied("INSUFFICIENT_ROLE", "the caller has none of the roles", {"required_role": _told(rule.any_roles)})
+    message = f"{_one_of('role', rule.any_roles)} needed, and was not given"
+    return denied("INSUFFICIENT_ROLE", message, {"required_role": _told(rule.any_roles)})
+
+
+def _one_of(what: str, names: tuple[str, ...]) -> str:
+    """That one of `names` is what is needed, as Signet itself says it."""
+    told = "`, `".join(names[:_TOLD])
+    return f"the {what} `{told}` is" if len(names) == 1 else f"one of the {what}s `{told}` is"
 
 
 def _told(names: tuple[str, ...]) -> str:

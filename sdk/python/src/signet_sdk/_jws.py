@@ -59,23 +59,23 @@ def read_jws(token: str, *, takes_plain_jwt: bool) -> Jws:
         Refusal: `TOKEN_INVALID`.
     """
     if len(token) > TOKEN_MAX_BYTES:
-        raise token_invalid("the token is too long")
+        raise token_invalid("it is too long")
     parts = _PARTS.fullmatch(token)
     if parts is None:
-        raise token_invalid("the token is no JWT")
+        raise token_invalid("it is not a JWT")
     try:
         header = json_object(base64url(parts[1]))
         payload, signature = base64url(parts[2]), base64url(parts[3])
     except ValueError:
-        raise token_invalid("the token is no JWT") from None
+        raise token_invalid("it is not a JWT") from None
     is_plain = _is_plain_jwt(header, takes_plain_jwt)
     if "crit" in header:
-        raise token_invalid("the token has critical header extensions")
+        raise token_invalid("it has critical header extensions")
     alg, kid = header.get("alg"), header.get("kid")
     if type(alg) is not str:
-        raise token_invalid("the token names no algorithm")
+        raise token_invalid("it is not a JWT")
     if type(kid) is not str or not 0 < len(kid.encode("utf-8")) <= KID_MAX_BYTES:
-        raise token_invalid("the token names no key")
+        raise token_invalid("it names no key")
     return Jws(alg, kid, is_plain, token[: parts.end(2)].encode("ascii"), payload, signature)
 
 
@@ -88,7 +88,7 @@ def _is_plain_jwt(header: dict[str, Any], takes_plain_jwt: bool) -> bool:
         return False
     if name == "jwt" and takes_plain_jwt:
         return True
-    raise token_invalid("the token's `typ` is not `at+jwt`")
+    raise token_invalid("its `typ` is not `at+jwt`")
 
 
 def bearer_token(values: list[str | bytes]) -> str:
@@ -98,7 +98,7 @@ def bearer_token(values: list[str | bytes]) -> str:
         Refusal: `TOKEN_MISSING` if there is no such field; `TOKEN_INVALID` if there is something else in it, or more than one.
     """
     if not values:
-        raise unauthenticated("TOKEN_MISSING", "an access token is needed: `authorization: Bearer <access_token>`")
+        raise unauthenticated("TOKEN_MISSING", "this call needs an access token: send `authorization: Bearer <access_token>`")
     if len(values) > 1:
         # Which of two a proxy in front has looked at cannot be known.
         raise token_invalid("there is more than one `authorization`")

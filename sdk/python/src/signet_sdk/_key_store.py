@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .clock import Clock
 from .jwk import VerifyingKey
-from .refusal import Refusal, unavailable
+from .refusal import Refusal, unavailable, unreachable
 
 MIN_PAUSE = 5.0
 """Seconds between the beginnings of two fetches that calls ask for, by naming a key that is not known: anybody can ask so."""
@@ -151,7 +151,7 @@ class KeyStore:
             elif key is not None or self._succeeded > waiter.since:
                 waiter.answer.set_result(key)
             else:
-                waiter.answer.set_exception(failure or unavailable("the keys of the issuer are not known"))
+                waiter.answer.set_exception(failure or unreachable("token issuer"))
         self._waiters = left
         self.changed.notify_all()
 
@@ -171,7 +171,7 @@ class KeyStore:
     def _failure_for(self, since: int) -> Refusal | None:
         # Whom an answer is owed to need not wait for another try when the last one has just failed.
         if self._failed and (self._ended > since or self._is_pausing()):
-            return unavailable("the keys of the issuer cannot be fetched")
+            return unreachable("token issuer")
         return None
 
     def _remember(self, kid: str, since: int) -> None:

@@ -12,7 +12,7 @@ from ._revoked import Revoked
 from .claims import Claims
 from .clock import Clock
 from .hooks import Hooks, tell
-from .refusal import Refusal, unauthenticated, unavailable
+from .refusal import Refusal, token_expired, token_revoked, unavailable, unreachable
 
 MAX_STREAMS = 10_000
 """The most guarded streams that are open at once, those included whose handler has not yet noticed their end."""
@@ -56,15 +56,17 @@ class OpenStreams:
         """Watches `stream` from now on. Whoever opens it releases it when its handler has returned.
 
         Raises:
-            Refusal: `UNAVAILABLE`: too many are open.
+            Refusal: `UNAVAILABLE`: too many are open, or it is closed.
         """
         with self._changed:
+            if self._is_closed:
+                raise unavailable("the verifier is closed")
             if self._held >= MAX_STREAMS:
                 raise unavailable("too many streams are open")
             self._held += 1
             self._open.add(stream)
             is_next = self._ends_at(stream) < self._sleeps_until
-            if self._thread is None and not self._is_closed:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="signet-streams", daemon=True)
                 self._thread.start()
             self._wakes += 1
@@ -87,10 +89,12 @@ class OpenStreams:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Watches no more. Streams that are open stay so."""
+        """Ends all streams, with `UNAVAILABLE`. None is opened later."""
         with self._changed:
             self._is_closed = True
+            self._wakes += 1
             self._changed.notify_all()
+        self.sweep()
 
     def sweep(self) -> float:
         """Ends what must end by now, and says after how many seconds to look again."""
@@ -116,12 +120,14 @@ class OpenStreams:
         return stream.claims.expires_at + self._grace
 
     def _refusal(self, stream: OpenStream, now: float) -> Refusal | None:
+        if self._is_closed:
+            return unavailable("the verifier is closed")
         if self._revoked is not None and self._revoked.hits(stream.claims):
-            return unauthenticated("TOKEN_REVOKED", "the token was revoked")
+            return token_revoked()
         if now >= self._ends_at(stream):
-            return unauthenticated("TOKEN_EXPIRED", "the token has expired")
+            return token_expired()
         if self._revoked is not None and self._refuses_stale and self._revoked.is_stale(self._max_age):
-            return unavailable("it is not known what was revoked")
+            return unreachable("stream of revocations")
         return None
 
     def _until_stale(self) -> float:
@@ -130,15 +136,18 @@ class OpenStreams:
         # A moment later than the last one at which it is not yet so.
         return max(self._revoked.heard + self._max_age - self._clock.monotonic(), 0.0) + 0.01
 
+    def _is_over(self) -> bool:
+        return self._is_closed and not self._open and not self._cuts
+
     def _run(self) -> None:
-        while not self._is_closed:
+        while not self._is_over():
             wakes, began = self._wakes, self._clock.monotonic()
             pause = self.sweep()
             with self._changed:
                 is_watching = bool(self._open or self._cuts)
                 left = began + pause - self._clock.monotonic() if is_watching else None
                 # What was told, opened or turned during the sweep may have come too late for it.
-                if self._is_closed or wakes != self._wakes or (left is not None and left <= 0):
+                if self._is_over() or wakes != self._wakes or (left is not None and left <= 0):
                     continue
                 self._sleeps_until = math.inf if left is None else self._clock.now() + left
                 self._clock.wait(self._changed, left)

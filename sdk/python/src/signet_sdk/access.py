@@ -36,8 +36,8 @@ class Rule:
 class Access:
     """Who may call a method."""
 
-    kind: Literal["public", "authenticated", "undeclared", "not_understood"]
-    """`undeclared` and `not_understood` let nobody in."""
+    kind: Literal["public", "authenticated", "undeclared", "not_understood", "unknown"]
+    """`undeclared`, `not_understood` and `unknown` (the policy has no such method) let nobody in."""
     rule: Rule | None = None
     """What a token must have, where the method is `authenticated`."""
 
@@ -45,6 +45,10 @@ class Access:
 PUBLIC = Access("public")
 UNDECLARED = Access("undeclared")
 NOT_UNDERSTOOD = Access("not_understood")
+UNKNOWN = Access("unknown")
+
+NO_RULE = "this method declares no access rule, so nobody may call it"
+UNKNOWN_METHOD = "this method is not in the policy of the service, so nobody may call it"
 
 
 def read_access(encoded: bytes) -> Access:

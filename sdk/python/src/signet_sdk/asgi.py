@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from ._web_socket import App, Receive, Scope, Send, closing, serve
-from .access import Access, Rule
+from .access import UNKNOWN_METHOD, Access, Rule
 from .caller import CALLER, Caller
 from .refusal import Refusal, denied
 from .verifier import Admission, Verifier
@@ -150,6 +150,6 @@ def _is_plain(text: str) -> bool:
 
 async def _admission(verifier: Verifier, rule: Rule | None, connection: HTTPConnection) -> Admission:
     if rule is None:
-        raise denied("ACCESS_UNDECLARED", "nobody may call: no rule is given for this path")
+        raise denied("ACCESS_UNDECLARED", UNKNOWN_METHOD)
     values: list[str | bytes] = list(connection.headers.getlist("authorization"))
     return await verifier.drive_async(verifier.admit(Access("authenticated", rule), "", values))

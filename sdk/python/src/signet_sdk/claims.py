@@ -47,14 +47,14 @@ def read_claims(payload: bytes, issuer: str) -> Claims:
     try:
         told = json_object(payload)
     except ValueError:
-        raise token_invalid("the token's payload is no JSON object") from None
+        raise token_invalid("it lacks required claims") from None
     if told.get("iss") != issuer or type(told["iss"]) is not str:
-        raise token_invalid("the token is another issuer's")
+        raise token_invalid("its issuer is another one")
     subject, token_id = _uuid(told, "sub"), _uuid(told, "jti")
     session_id = _uuid(told, "sid") if "sid" in told else None
     client_id = _text(told, "client_id")
     if session_id is None and client_id.lower() != subject:
-        raise token_invalid("the token has no session, and is not a client's own")
+        raise token_invalid("it has no session, and is not a client's own")
     for name in ("groups_omitted", "attributes_omitted"):
         _flag(told, name)
     return Claims(
@@ -86,21 +86,21 @@ def canonical_uuid(text: str) -> str | None:
 def _uuid(told: dict[str, Any], name: str) -> str:
     found = canonical_uuid(_text(told, name))
     if found is None:
-        raise _wrong(name)
+        raise _wrong()
     return found
 
 
 def _text(told: dict[str, Any], name: str) -> str:
     value = told.get(name)
     if type(value) is not str:
-        raise _wrong(name)
+        raise _wrong()
     return value
 
 
 def _integer(told: dict[str, Any], name: str) -> int:
     value = told.get(name)
     if not is_integer(value):
-        raise _wrong(name)
+        raise _wrong()
     return int(value)  # type: ignore[arg-type]
 
 
@@ -108,7 +108,7 @@ def _texts(told: dict[str, Any], name: str) -> tuple[str, ...] | None:
     if name not in told:
         return None
     if not is_texts(told[name]):
-        raise _wrong(name)
+        raise _wrong()
     return tuple(told[name])
 
 
@@ -122,14 +122,14 @@ def _audiences(told: dict[str, Any]) -> tuple[str, ...]:
 def _flag(told: dict[str, Any], name: str) -> bool:
     value = told.get(name, False)
     if type(value) is not bool:
-        raise _wrong(name)
+        raise _wrong()
     return value
 
 
 def _object(told: dict[str, Any], name: str) -> dict[str, Any]:
     value = told.get(name, {})
     if type(value) is not dict:
-        raise _wrong(name)
+        raise _wrong()
     return value
 
 
@@ -140,5 +140,5 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(member) for member in value) if type(value) is list else value
 
 
-def _wrong(name: str) -> Exception:
-    return token_invalid(f"the token lacks `{name}`, or it is of another type")
+def _wrong() -> Exception:
+    return token_invalid("it lacks required claims")

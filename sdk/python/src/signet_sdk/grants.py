@@ -59,7 +59,7 @@ class SigningKey:
         """The same, with a private key in PEM (PKCS#8, SEC 1 or PKCS#1), without a password.
 
         Raises:
-            ValueError: It is no such key.
+            ValueError: The key is not a private key of P-256, Ed25519 or RSA in PEM.
         """
         key = load_pem_private_key(pem, None)
         if not isinstance(key, EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey):

@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pool
 from identity.v1 import access_pb2
 
 from ._wire import LENGTH, MalformedError, fields, message_of, text_of
-from .access import NOT_UNDERSTOOD, PUBLIC, UNDECLARED, Access, read_access
+from .access import NOT_UNDERSTOOD, PUBLIC, UNDECLARED, UNKNOWN, Access, read_access
 
 _OPTION = "identity.v1.access"
 _OPTION_EXTENDS = ".google.protobuf.MethodOptions"
@@ -80,11 +80,11 @@ class Policy:
         return cls.from_descriptor_set(Path(path).read_bytes(), public_services=public_services)
 
     def access(self, method: str) -> Access:
-        """Who may call `method`, a path with its leading slash. `undeclared`, if it is not known."""
+        """Who may call `method`, a path with its leading slash. `unknown`, if the policy does not know it."""
         found = self._methods.get(method)
         if self._public and method[1:].rpartition("/")[0] in self._public and method.startswith("/"):
             return PUBLIC
-        return found or UNDECLARED
+        return found or UNKNOWN
 
     def methods(self) -> dict[str, Access]:
         """Every method that the descriptors name, and who may call it."""

@@ -80,8 +80,8 @@ class Refusal(grpc.RpcError):
         return status
 
     def at(self, audience: str, method: str) -> Refusal:
-        """The same refusal, which names the `audience` that a token had to be for and the called `method`."""
-        metadata = {**self.metadata, "audience": audience, "method": method}
+        """The same refusal, which names the `audience` that a token had to be for, and the called `method` if there is one."""
+        metadata = {**self.metadata, "audience": audience} | ({"method": method} if method else {})
         return Refusal(self._code, self.reason, self._message, metadata, self.retry_after)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -93,9 +93,22 @@ def unauthenticated(reason: str, message: str) -> Refusal:
     return Refusal(grpc.StatusCode.UNAUTHENTICATED, reason, message)
 
 
-def token_invalid(message: str) -> Refusal:
-    """A refusal of a token that never was, or is not yet, any good here."""
-    return unauthenticated("TOKEN_INVALID", message)
+def token_invalid(why: str) -> Refusal:
+    """A refusal of a token that never was, or is not yet, any good here. `why` quotes nothing of it."""
+    return unauthenticated("TOKEN_INVALID", f"the access token is invalid: {why}")
+
+
+def token_expired() -> Refusal:
+    """A refusal of a token that was good once."""
+    return unauthenticated("TOKEN_EXPIRED", "the access token has expired")
+
+
+def token_revoked() -> Refusal:
+    """A refusal of a token that is genuine, but what it stands for no longer is."""
+    return unauthenticated(
+        "TOKEN_REVOKED",
+        "the access token is no longer accepted: its session has ended, or its user or client has been disabled or deleted",
+    )
 
 
 def denied(reason: str, message: str, metadata: Mapping[str, str] | None = None) -> Refusal:
@@ -106,6 +119,11 @@ def denied(reason: str, message: str, metadata: Mapping[str, str] | None = None)
 def unavailable(message: str) -> Refusal:
     """It cannot be told now; try again after a second."""
     return Refusal(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", message, retry_after=RETRY_SECONDS)
+
+
+def unreachable(what: str) -> Refusal:
+    """It cannot be told now, since `what` does not answer."""
+    return unavailable(f"the service cannot reach its {what} at the moment")
 
 
 def refusal_of(error: BaseException) -> Refusal | None:

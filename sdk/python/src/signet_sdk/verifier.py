@@ -22,7 +22,7 @@ from ._key_fetcher import KeyFetcher
 from ._key_store import KeyStore
 from ._revoked import Revoked
 from ._streams import OpenStreams
-from .access import Access, Rule
+from .access import NO_RULE, UNKNOWN_METHOD, Access, Rule
 from .caller import Caller, caller_of
 from .claims import Claims, read_claims
 from .clock import Clock, SystemClock
@@ -30,7 +30,7 @@ from .hooks import Hooks, tell
 from .introspection import TIMEOUT as INTROSPECTION_TIMEOUT
 from .introspection import Introspection
 from .jwk import VerifyingKey
-from .refusal import Refusal, denied, token_invalid, unauthenticated, unavailable
+from .refusal import Refusal, denied, token_invalid, token_revoked, unavailable, unreachable
 from .revocations import Revocations
 
 WhenStale = Literal["refuse", "continue"]
@@ -98,7 +98,7 @@ class Verifier:
 
         `jwks_uri`: where the keys are; without it the issuer's metadata say so (RFC 8414, OpenID Connect Discovery). Whoever can answer
         there can make tokens: use https, or http only where the way is protected otherwise. `ssl_context`: whom to trust over https.
-        `leeway`: how far the issuer's clock may be from this one. `cache_size`: how many verified tokens are remembered.
+        `leeway`: how far the issuer's clock may be from this one. `cache_size`: how many verified tokens are remembered; 0: none.
         `token_typ_jwt`: take `typ: JWT` beside `at+jwt`, in tokens for this audience alone.
         `revocations`: follow what was revoked; then, after `revocation_max_age` without news, calls are `UNAVAILABLE`, or go on with
         `when_stale="continue"`. `stream_grace`: how long a stream may go on after its token has expired.
@@ -106,10 +106,16 @@ class Verifier:
         `clock`, `random` (numbers of [0, 1)) and `key_source` (answers the key set) are for tests.
 
         Raises:
-            ValueError: A setting cannot be meant.
+            ValueError: A setting breaks its rule.
         """
-        if not audience or cache_size < 1 or min(leeway, revocation_max_age, stream_grace) < 0 or when_stale not in ("refuse", "continue"):
-            raise ValueError("a setting of the verifier cannot be meant")
+        if not audience:
+            raise ValueError("audience must not be empty")
+        if when_stale not in ("refuse", "continue"):
+            raise ValueError('when_stale must be "refuse" or "continue"')
+        numbers = {"leeway": leeway, "cache_size": cache_size, "revocation_max_age": revocation_max_age, "stream_grace": stream_grace}
+        for name, value in numbers.items():
+            if not value >= 0:
+                raise ValueError(f"{name} must not be negative")
         self.issuer, self.audience = issuer, audience
         self._leeway, self._takes_plain_jwt = leeway, token_typ_jwt
         self._max_age, self._refuses_stale = revocation_max_age, when_stale == "refuse"
@@ -127,7 +133,7 @@ class Verifier:
         self._is_started = self._is_closed = False
 
     def start(self) -> None:
-        """Begins to fetch keys and to follow revocations. More than once is no more than once."""
+        """Begins to fetch keys and to follow revocations. Calling it again does nothing."""
         if self._is_started:
             return
         with self._lifecycle:
@@ -136,21 +142,26 @@ class Verifier:
             if self._revocations is not None:
                 self._revocations.start(self._clock, self._hooks, self._told)
                 self._revoked = self._revocations.revoked
-            self._streams = OpenStreams(
-                self._clock,
-                self._hooks,
-                self._revoked,
-                grace=self._stream_grace,
-                max_age=self._max_age,
-                refuses_stale=self._refuses_stale,
-            )
+            self._streams = self._watched_streams()
             self._fetcher.start()
             self._is_started = True
 
+    def _watched_streams(self) -> OpenStreams:
+        return OpenStreams(
+            self._clock,
+            self._hooks,
+            self._revoked,
+            grace=self._stream_grace,
+            max_age=self._max_age,
+            refuses_stale=self._refuses_stale,
+        )
+
     def close(self) -> None:
-        """Ends what goes on in the background. Calls that come later go by what is known."""
+        """Ends what goes on in the background. Open streams end, and calls that come later are `UNAVAILABLE`."""
         with self._lifecycle:
             self._is_closed = True
+            if self._streams is None:
+                self._streams = self._watched_streams()
             self._fetcher.close()
             for part in (self._revocations, self._introspection, self._streams):
                 if part is not None:
@@ -245,7 +256,9 @@ class Verifier:
         cached = False
         try:
             if access.kind != "authenticated":
-                raise denied("ACCESS_UNDECLARED", "nobody may call: the method declares no access that is understood")
+                raise denied("ACCESS_UNDECLARED", UNKNOWN_METHOD if access.kind == "unknown" else NO_RULE)
+            if self._is_closed:
+                raise unavailable("the verifier is closed")
             token = bearer_token(authorization)
             fingerprint = hashlib.sha256(token.encode("ascii")).digest()
             verified = self._seen_before(fingerprint)
@@ -254,7 +267,7 @@ class Verifier:
                 verified = yield from self._verified(token)
             claims = verified.claims
             if audience not in claims.audiences:
-                raise token_invalid("the token is for another audience")
+                raise token_invalid("it is meant for another audience")
             now = self._clock.now()
             check_time(claims, now, self._leeway)
             if not cached:
@@ -265,7 +278,7 @@ class Verifier:
             caller = verified.caller if asks is None else (yield from self._introspected(token, claims, asks))
         except Refusal as refusal:
             tell(self._hooks.verified, refusal.reason, cached)
-            raise refusal.at(audience, method) if method else refusal from None
+            raise refusal.at(audience, method) from None
         tell(self._hooks.verified, "OK", cached)
         return Admission(caller, claims, audience, method)
 
@@ -283,39 +296,39 @@ class Verifier:
         if key is None:
             key = yield from self._find_key(jws.kid)
         if jws.alg != key.alg:
-            raise token_invalid("the token's algorithm is not the one of its key")
+            raise token_invalid("its algorithm is not the one of its key")
         if not key.verifies(jws.signing_input, jws.signature):
-            raise token_invalid("the token's signature does not verify")
+            raise token_invalid("its signature does not verify")
         claims = self._claims(jws)
         return _Verified(claims, caller_of(claims), key)
 
     def _claims(self, jws: Jws) -> Claims:
         claims = read_claims(jws.payload, self.issuer)
         if jws.is_plain_jwt and (claims.audiences != (self.audience,) or claims.client_id == self.audience):
-            raise token_invalid("the token's `typ` is `JWT`, and it is not for this audience alone")
+            raise token_invalid("its `typ` is not `at+jwt`")
         return claims
 
     def _find_key(self, kid: str) -> Generator[Wait, None, VerifyingKey]:
         self.start()
         answer = self._keys.find(kid)
         if answer is None:
-            raise token_invalid("the token's key is unknown")
+            raise token_invalid("its key is unknown")
         if not answer.done():
             yield Wait(answer, self._keys.longest_wait())
-        key: VerifyingKey | None = _answer_of(answer, "the keys of the issuer do not come")
+        key: VerifyingKey | None = _answer_of(answer, "token issuer")
         if key is None:
-            raise token_invalid("the token's key is unknown")
+            raise token_invalid("its key is unknown")
         return key
 
     def _introspected(self, token: str, claims: Claims, asks: AskIntrospection) -> Generator[Wait, None, Caller]:
         if self._introspection is None:
-            raise unavailable("the token had no room for roles, and introspection is not configured")
+            raise unreachable("roles of the caller")
         answer = self._introspection.ask(token)
         if not answer.done():
             yield Wait(answer, INTROSPECTION_TIMEOUT)
-        told = _answer_of(answer, "introspection does not answer")
+        told = _answer_of(answer, "introspection of tokens")
         if not told.active:
-            raise unauthenticated("TOKEN_REVOKED", "the token was revoked")
+            raise token_revoked()
         check_roles(told.roles, asks.rule)
         return caller_of(claims, told.roles)
 
@@ -325,9 +338,9 @@ class Verifier:
         self.start()
         revoked = self._revoked
         if revoked is None or not revoked.is_complete or (self._refuses_stale and revoked.is_stale(self._max_age)):
-            raise unavailable("it is not known what was revoked")
+            raise unreachable("stream of revocations")
         if revoked.hits(claims):
-            raise unauthenticated("TOKEN_REVOKED", "the token was revoked")
+            raise token_revoked()
 
     def _told(self, keys_changed: bool) -> None:
         if keys_changed:
@@ -369,14 +382,14 @@ async def _wait_async(wait: Wait) -> None:
             answer.cancel()
 
 
-def _answer_of(answer: Future[Any], otherwise: str) -> Any:
-    """What `answer` holds by now; a refusal if it holds none, or a failure that is none."""
+def _answer_of(answer: Future[Any], what: str) -> Any:
+    """What `answer` holds by now; the refusal, if it holds none, that `what` cannot be reached."""
     if not answer.done() or answer.cancelled():
         answer.cancel()
-        raise unavailable(otherwise)
+        raise unreachable(what)
     failure = answer.exception()
     if isinstance(failure, Refusal):
         raise failure
     if failure is not None:
-        raise unavailable(otherwise) from failure
+        raise unreachable(what) from failure
     return answer.result()

@@ -20,6 +20,7 @@ export const Code = {
   UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
   PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
@@ -99,6 +100,11 @@ export class Refusal extends Error {
 /** A refusal because what is needed to judge is not known at this moment: call again in a second. */
 export function unavailable(message: string, cause?: unknown): Refusal {
   return new Refusal(Code.UNAVAILABLE, "UNAVAILABLE", message, {}, { retryAfterSeconds: 1, cause });
+}
+
+/** The same, because `what` cannot be reached; why is for the service alone, as the cause. */
+export function unreachable(what: string, cause?: unknown): Refusal {
+  return unavailable(`the service cannot reach its ${what} at the moment`, cause);
 }
 
 /** What the details of a status say. */

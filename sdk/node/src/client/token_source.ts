@@ -66,7 +66,7 @@ interface Answer {
 
 /** The codes that asking again does not change. */
 const FINAL: readonly number[] = [
-  Code.UNAUTHENTICATED, Code.INVALID_ARGUMENT, Code.PERMISSION_DENIED, Code.FAILED_PRECONDITION,
+  Code.UNAUTHENTICATED, Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.PERMISSION_DENIED, Code.FAILED_PRECONDITION,
 ];
 
 /** How many exchanges follow each other if a token has expired already: the exchange was repeated late, or its answer was stored late. */
@@ -144,8 +144,7 @@ export class TokenSource {
   #awaited(wait: TokenWait): Promise<Token> {
     const now = this.#clock.monotonic();
     if (this.#renewal === undefined && now < this.#nextAttemptAt && this.#refusal !== undefined) {
-      const isFinal = this.#refusal.code === Code.UNAUTHENTICATED;
-      return Promise.reject(isFinal ? this.#refusal : unavailable("no access token can be got", this.#refusal));
+      return Promise.reject(this.#refusal);
     }
     return bounded(this.#renew(), wait, this.#clock);
   }
@@ -209,11 +208,11 @@ export class TokenSource {
   }
 
   #failed(error: unknown): Refusal {
-    const told = error instanceof Refusal ? error : unavailable("no access token can be got", error);
+    const told = error instanceof Refusal ? error : unavailable("the request of a token failed", error);
     const now = this.#clock.monotonic();
     if (FINAL.includes(told.code)) {
       const { reason, message, metadata } = told;
-      this.#refusal = new Refusal(Code.UNAUTHENTICATED, reason, `Signet refuses an access token: ${message}`, metadata, { cause: error });
+      this.#refusal = new Refusal(Code.UNAUTHENTICATED, reason, `no access token could be got: ${message}`, metadata, { cause: error });
       this.#nextAttemptAt = now + FINAL_MS;
       return this.#refusal;
     }
@@ -221,7 +220,7 @@ export class TokenSource {
     this.#failures += 1;
     const pauseMs = Math.max(doubled * (0.5 + 0.5 * this.#clock.random()), Math.min((told.retryAfterSeconds ?? 0) * 1000, LONGEST_MS));
     this.#nextAttemptAt = now + pauseMs;
-    this.#refusal = unavailable("no access token can be got", told);
+    this.#refusal = unavailable(`no access token could be got: ${told.message}`, told);
     return this.#refusal;
   }
 }

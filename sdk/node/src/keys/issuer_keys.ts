@@ -1,7 +1,7 @@
 /** Owns an issuer's keys: fetched in the background, fetched at once for a key that is not known, and kept when the issuer is away. */
 import type { Clock } from "../clock.js";
 import { tell, type ServerHooks } from "../hooks.js";
-import { unavailable, type Refusal } from "../refusal.js";
+import { unavailable, unreachable, type Refusal } from "../refusal.js";
 import type { KeySource } from "./http.js";
 import { readKeySet, type KeySet, type VerifyingKey } from "./jwk_set.js";
 
@@ -98,7 +98,7 @@ export class IssuerKeys {
     if (key !== undefined) return key;
     const since = keys === undefined ? this.#begun - (this.#isFetching() ? 1 : 0) : this.#decidedAfter(kid);
     if (since === undefined) return undefined;
-    if (this.#waiters.size >= MAX_WAITING) return unavailable("too many calls wait for the issuer's keys");
+    if (this.#waiters.size >= MAX_WAITING) return unreachable("token issuer", new Error("too many calls wait for its keys"));
     if (keys !== undefined) this.#remember(kid, since);
     return this.#wait(since, kid);
   }
@@ -159,7 +159,7 @@ export class IssuerKeys {
         else if (this.#succeeded > since) resolve(undefined);
         else if (this.#failure !== undefined && (this.#ended > since || this.#isPausing())) {
           // Whom an answer is owed to need not wait for another try when the last one has just failed.
-          resolve(unavailable("the issuer's keys cannot be fetched", this.#failure));
+          resolve(unreachable("token issuer", this.#failure));
         } else return false;
         return true;
       };

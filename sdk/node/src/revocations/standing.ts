@@ -1,6 +1,6 @@
 /** Owns whether a token still stands: what was revoked is known, current, and does not name it. */
 import type { Clock } from "../clock.js";
-import { unavailable, type Refusal } from "../refusal.js";
+import { unreachable, type Refusal } from "../refusal.js";
 import type { Claims } from "../verify/claims.js";
 import { tokenRevoked } from "../verify/refusals.js";
 import type { WatchResponse } from "../gen/identity/events/v1/event_service_pb.js";
@@ -40,7 +40,7 @@ export class Standing {
   /** Why the token that says `claims` does not pass, if it does not. */
   refusal(claims: Claims): Refusal | undefined {
     const unknown = this.#unknown();
-    if (unknown !== undefined) return unavailable(unknown);
+    if (unknown !== undefined) return unreachable("stream of revocations", new Error(unknown));
     return this.#revoked.revokes(claims) ? tokenRevoked() : undefined;
   }
 

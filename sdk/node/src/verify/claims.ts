@@ -46,7 +46,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** What `payload` says, if it is the payload of an access token of `issuer`. */
 export function readClaims(payload: Uint8Array, issuer: string): Claims | Refusal {
   const said = jsonObject(payload);
-  if (said === undefined) return tokenInvalid("its payload is not a JSON object");
+  if (said === undefined) return tokenInvalid("it lacks required claims");
   let claims: Claims;
   try {
     if (text(said["iss"]) !== issuer) return tokenInvalid("its issuer is another one");

@@ -37,7 +37,7 @@ export function takeApart(token: string, plainJwt: boolean): Jws | Refusal {
   // Whatever is critical is not understood here (RFC 7515 section 4.1.11).
   if (Object.hasOwn(said, "crit")) return tokenInvalid("it has critical header extensions");
   if (typeof kid !== "string" || kid === "" || Buffer.byteLength(kid) > KID_MAX_BYTES) return tokenInvalid("it names no key");
-  if (typeof alg !== "string") return tokenInvalid("it names no algorithm");
+  if (typeof alg !== "string") return tokenInvalid("its algorithm is not the one of its key");
   return { alg, kid, isPlainJwt, payload };
 }
 

@@ -3,12 +3,12 @@ import { Code, Refusal } from "../refusal.js";
 
 /** The call carries no token. */
 export function tokenMissing(): Refusal {
-  return new Refusal(Code.UNAUTHENTICATED, "TOKEN_MISSING", "an access token is needed: `authorization: Bearer <access_token>`");
+  return new Refusal(Code.UNAUTHENTICATED, "TOKEN_MISSING", "this call needs an access token: send `authorization: Bearer <access_token>`");
 }
 
-/** The token is worth nothing; `why` says so of it, and holds nothing of what it says. */
+/** TOKEN_INVALID. `why` begins with `it` or `its`, and quotes nothing of the token. */
 export function tokenInvalid(why: string): Refusal {
-  return new Refusal(Code.UNAUTHENTICATED, "TOKEN_INVALID", `the access token is not valid: ${why}`);
+  return new Refusal(Code.UNAUTHENTICATED, "TOKEN_INVALID", `the access token is invalid: ${why}`);
 }
 
 /** The token was good, and is not any more. */
@@ -18,7 +18,8 @@ export function tokenExpired(): Refusal {
 
 /** What the token stands for has ended. */
 export function tokenRevoked(): Refusal {
-  return new Refusal(Code.UNAUTHENTICATED, "TOKEN_REVOKED", "the access token has been revoked");
+  const message = "the access token is no longer accepted: its session has ended, or its user or client has been disabled or deleted";
+  return new Refusal(Code.UNAUTHENTICATED, "TOKEN_REVOKED", message);
 }
 
 /** The token is good, and is not enough. */

@@ -246,7 +246,7 @@ export class Verifier {
     const found = this.#keys.find(jws.kid);
     const key = found instanceof Promise ? await found : found;
     if (key instanceof Refusal) return key;
-    if (key === undefined) return tokenInvalid("its key is not known");
+    if (key === undefined) return tokenInvalid("its key is unknown");
     if (jws.alg !== key.alg) return tokenInvalid("its algorithm is not the one of its key");
     try {
       await compactVerify(token, key.key, { algorithms: [key.alg] });
@@ -262,7 +262,7 @@ export class Verifier {
     const claims = readClaims(jws.payload, this.#issuer);
     if (claims instanceof Refusal) return claims;
     if (jws.isPlainJwt && (claims.aud.length !== 1 || claims.aud[0] !== this.audience || claims.clientId === this.audience)) {
-      return tokenInvalid("its `typ` is `JWT`, and it is not for this service alone");
+      return tokenInvalid("its `typ` is not `at+jwt`");
     }
     const verified: VerifiedToken = { claims, caller: new Caller(claims), key };
     // What lets nobody in pushes out nothing that does.

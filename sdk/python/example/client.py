@@ -1,4 +1,4 @@
-"""Calls `stock.v1.StockService` with tokens of Signet: `python example/client.py [--calls N] [--interval-ms M] [--take] [--watch]`.
+"""Owns calls with tokens of Signet: `python example/client.py [--calls N] [--interval-ms M] [--take] [--watch]`.
 
 Settings are in the environment: SIGNET_GRPC_ADDR (127.0.0.1:50051; several with commas), SIGNET_CLIENT_ID, SIGNET_CLIENT_SECRET, STOCK_ADDR
 (127.0.0.1:50052). Each answer is a line of JSON.

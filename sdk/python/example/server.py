@@ -1,4 +1,4 @@
-"""Serves `stock.v1.StockService`, protected by Signet's tokens: `python example/server.py`.
+"""Owns serving `stock.v1.StockService`, protected by Signet's tokens: `python example/server.py`.
 
 Settings are in the environment: SIGNET_GRPC_ADDR (127.0.0.1:50051; several with commas), SIGNET_ISSUER (http://127.0.0.1:8080), STOCK_ADDR
 (127.0.0.1:50052), and optionally SIGNET_CLIENT_ID with SIGNET_CLIENT_SECRET (then it follows what was revoked), STOCK_REVOCATION_MAX_AGE

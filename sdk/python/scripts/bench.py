@@ -1,4 +1,4 @@
-"""Measures what the guard costs: `python scripts/bench.py [--rounds N] [--json]`.
+"""Owns measuring what the guard costs: `python scripts/bench.py [--rounds N] [--json]`.
 
 Pairs, each in turns and in alternating order, so that a machine that is busy meanwhile slows both. Times are CPU (user and system), in
 microseconds; a ratio is that of one round, and its median, least and most are told.

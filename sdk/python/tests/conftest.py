@@ -1,4 +1,4 @@
-"""Settings of all tests."""
+"""Owns the settings of all tests."""
 
 from hypothesis import settings
 

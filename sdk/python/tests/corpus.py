@@ -89,7 +89,7 @@ class World:
         with self.verifier._keys.changed:
             while not self.verifier._keys.is_ready():
                 self.verifier._keys.changed.wait(5)
-        self.clock.turn_to(now)
+        self.clock.advance_to(now)
 
     def tell(self, told: dict[str, Any]) -> None:
         assert self.revocations is not None

@@ -1,4 +1,4 @@
-"""HTTP: the middleware, and the dependency of FastAPI."""
+"""Owns the tests of HTTP: the middleware, and the dependency of FastAPI."""
 
 import asyncio
 from typing import Annotated, Any
@@ -78,7 +78,7 @@ async def test_requests_are_held_to_rules(make: Any, read: str, write: str) -> N
             answer = await call(what, headers)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (status, shown)
             assert answer.json() | {"error_description": ""} == {"error": error, "reason": reason, "error_description": ""}
-        issuer.clock.turn(1_000)
+        issuer.clock.advance(1_000)
         answer = await call(read, bearer(token))
         assert answer.json()["reason"] == "TOKEN_EXPIRED"
         both = await http.get("/items", headers=[("authorization", f"Bearer {token}"), ("authorization", f"Bearer {token}")])
@@ -182,7 +182,7 @@ async def test_a_socket_of_the_web_ends_with_its_token(how: str) -> None:
     if how == "TOKEN_REVOKED":
         issuer.revoke_session(session)
     else:
-        issuer.clock.turn(930)
+        issuer.clock.advance(930)
     await asyncio.wait_for(serving, 10)
     assert sent == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 1008, "reason": how}]
     assert seen == [session]

@@ -1,4 +1,4 @@
-"""Channels that carry tokens: to whom, and when a call is sent again."""
+"""Owns the tests of channels that carry tokens: to whom, and when a call is sent again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All of the conformance corpus, by both guards."""
+"""Owns running all of the conformance corpus, by both guards."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def world_of_call(case: dict[str, Any]) -> World:
     now = case.get("now", whole["now"])
     world = World("server.json", case, case.get("followed", "told" in case), min([now, *(event["at"] for event in told)]))
     for event in told:
-        world.clock.turn_to(event["at"])
+        world.clock.advance_to(event["at"])
         world.tell(event["message"])
-    world.clock.turn_to(now)
+    world.clock.advance_to(now)
     return world
 
 
@@ -143,14 +143,14 @@ def seconds_of(case: dict[str, Any]) -> tuple[World, list[dict[str, Any]]]:
         if event["at"] > case["opened"]:
             later.append(event)
         elif "told" in event:
-            world.clock.turn_to(event["at"])
+            world.clock.advance_to(event["at"])
             world.tell(event["told"])
-    world.clock.turn_to(case["opened"])
+    world.clock.advance_to(case["opened"])
     return world, later
 
 
-def turn_to(world: World, second: float, later: list[dict[str, Any]]) -> None:
-    world.clock.turn_to(second)
+def advance_to(world: World, second: float, later: list[dict[str, Any]]) -> None:
+    world.clock.advance_to(second)
     while later and later[0]["at"] <= second:
         event = later.pop(0)
         if "told" in event:
@@ -189,10 +189,10 @@ def test_a_stream_of_a_server_with_threads_ends_in_time(case: dict[str, Any]) ->
         assert begun.wait(5)
         ends_at = case["expect"].get("ends_at", case["until"] + 1)
         for second in range(case["opened"], min(ends_at, case["until"] + 1)):
-            turn_to(world, second, later)
+            advance_to(world, second, later)
             assert not context.ended.is_set(), f"open at {second}: {case['why']}"
         if "ends_at" in case["expect"]:
-            turn_to(world, ends_at, later)
+            advance_to(world, ends_at, later)
             assert context.ended.wait(5), case["why"]
         check_end(case, context)
     finally:
@@ -235,12 +235,12 @@ async def test_a_stream_of_an_asynchronous_server_ends_in_time(case: dict[str, A
         await asyncio.wait_for(begun.wait(), 5)
         ends_at = case["expect"].get("ends_at", case["until"] + 1)
         for second in range(case["opened"], min(ends_at, case["until"] + 1)):
-            turn_to(world, second, later)
+            advance_to(world, second, later)
             assert not context.ended.is_set(), f"open at {second}: {case['why']}"
         await asyncio.sleep(0)
         assert not server.done()
         if "ends_at" in case["expect"]:
-            turn_to(world, ends_at, later)
+            advance_to(world, ends_at, later)
             with pytest.raises(AbortedError):
                 await asyncio.wait_for(server, 5)
             assert cancelled.is_set(), "the handler is cancelled"

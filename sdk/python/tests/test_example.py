@@ -1,4 +1,4 @@
-"""The example's server while Signet is away: it is not ready, refuses nobody for good, and ends in time."""
+"""Owns the tests of the example's server while Signet is away: it is not ready, refuses nobody for good, and ends in time."""
 
 from __future__ import annotations
 

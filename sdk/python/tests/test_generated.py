@@ -1,4 +1,4 @@
-"""The generated code is what the protos of the repository give."""
+"""Owns the test that the generated code is what the protos of the repository give."""
 
 import subprocess
 import sys

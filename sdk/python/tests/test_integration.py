@@ -1,4 +1,4 @@
-"""The example against the real Signet: `SIGNET_TEST_SIGNET=.../signet pytest -m integration`. Without the variable it fails."""
+"""Owns the tests of the example against the real Signet: `SIGNET_TEST_SIGNET=.../signet pytest -m integration`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of the issuer: when they are fetched, who waits for them, and from where they come."""
+"""Owns the tests of the keys of the issuer: when they are fetched, who waits for them, and from where they come."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ def test_while_the_issuer_is_away_calls_are_unavailable_and_the_last_keys_go_on(
     again = world.store.find(world.kid())
     assert again is not None and isinstance(again.exception(0), Refusal), "at once, while it has just failed"
     world.source.fails = False
-    world.clock.turn(5)
+    world.clock.advance(5)
     world.fetcher.fetch()
     key = world.store.get(world.kid())
     assert key is not None
     world.source.fails = True
     for pause in (0.75, 1.5, 3, 6, 12, 24, 45, 45):
         assert world.fetcher.fetch() == pause
-    world.clock.turn(MAX_STALENESS - 1)
+    world.clock.advance(MAX_STALENESS - 1)
     assert world.store.get(world.kid()) is key
-    world.clock.turn(1)
+    world.clock.advance(1)
     assert world.store.get(world.kid()) is None, "for a day"
 
 
@@ -104,27 +104,27 @@ def test_an_unknown_key_asks_once_in_five_seconds_and_then_no_more(world: World)
     world.fetcher.fetch()
     waiting = [world.store.find("invented"), world.store.find("invented"), world.store.find("other")]
     assert not world.is_due(), "the last fetch has just begun"
-    world.clock.turn(5)
+    world.clock.advance(5)
     assert world.is_due()
     world.fetcher.fetch()
     assert [at.result(0) for at in waiting if at is not None] == [None] * 3
     assert world.store.find("invented") is None, "at once"
     assert world.store.find("new") is not None, "which was first named after that fetch began"
-    world.clock.turn(5)
+    world.clock.advance(5)
     later = world.store.find("invented")
     assert later is not None and not later.done(), "it may have come meanwhile"
 
 
 def test_a_fetch_that_had_begun_before_a_key_was_named_does_not_decide_on_it(world: World) -> None:
     world.fetcher.fetch()
-    world.clock.turn(5)
+    world.clock.advance(5)
     world.store.begin()
     named = world.store.find("new")
     assert named is not None
     world.store.succeed(world.store.keys())
     assert not named.done()
     assert not world.is_due()
-    world.clock.turn(5)
+    world.clock.advance(5)
     assert world.is_due()
     world.fetcher.fetch()
     assert named.result(0) is None
@@ -137,7 +137,7 @@ def test_a_flood_of_names_is_bounded(world: World) -> None:
     with pytest.raises(Refusal) as caught:
         world.store.find("one-more")
     assert caught.value.reason == "UNAVAILABLE"
-    world.clock.turn(5)
+    world.clock.advance(5)
     world.fetcher.fetch()
     assert world.source.fetches == 2
     assert len(world.store._waiters) == 0
@@ -180,7 +180,7 @@ def test_the_thread_fetches_in_time(world: World) -> None:
         assert verifier.ready(5)
         fetched = verifier._keys
         for fetches, seconds in ((2, 300), (3, 300)):
-            world.clock.turn(seconds)
+            world.clock.advance(seconds)
             with fetched.changed:
                 assert fetched.changed.wait_for(lambda expected=fetches: fetched._ended == expected, 5)  # type: ignore[misc]
 
@@ -211,7 +211,7 @@ def test_a_revoked_key_takes_its_tokens_with_it() -> None:
     store = verifier._keys
     with store.changed:
         assert store.changed.wait_for(lambda: store.get(old) is None, 5)
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     with pytest.raises(Refusal) as caught:
         verifier.verify(token, Rule())
     assert caught.value.reason == "TOKEN_INVALID"

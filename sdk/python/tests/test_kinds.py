@@ -1,4 +1,4 @@
-"""Every kind of RPC behind the guards, in each way in which a handler of it can be written."""
+"""Owns the tests of every kind of RPC behind the guards, in each way in which a handler of it can be written."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_a_stream_that_waits_for_its_client_ends_with_its_token(issuer: TestIssu
             held = verifier.streams
             while held._held == 0:
                 over.wait(0.005)
-            issuer.clock.turn(931)
+            issuer.clock.advance(931)
             with pytest.raises(grpc.RpcError) as caught:
                 open_call.result(10) if kind == "stream_unary" else next(open_call)
             assert (found := refusal_of(caught.value)) is not None and found.reason == "TOKEN_EXPIRED"

@@ -1,4 +1,4 @@
-"""What must hold for any bytes: of a token, of its claims, of a policy."""
+"""Owns the tests of what must hold for any bytes: of a token, of its claims, of a policy."""
 
 from __future__ import annotations
 

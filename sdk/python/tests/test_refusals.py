@@ -34,7 +34,7 @@ def test_refusals_are_signets_own_word_for_word(rule: Rule, options: dict[str, A
     with issuer.verifier("stock") as verifier:
         if "header" in options:
             # Keys are fetched anew after a pause.
-            issuer.clock.turn(5)
+            issuer.clock.advance(5)
         with pytest.raises(Refusal) as caught:
             verifier.verify(token, rule, timeout=5)
     assert caught.value.details() == sentence

@@ -1,4 +1,4 @@
-"""Following what was revoked: from one replica to the next, and what is kept of it."""
+"""Owns the tests of following what was revoked: from one replica to the next, and what is kept of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from identity.events.v1 import event_service_pb2 as events
-from signet_sdk import Hooks, Refusal, Revocations, Secret, Verifier
+from signet_sdk import Access, Hooks, Refusal, Revocations, Rule, Secret, Verifier
 from signet_sdk._fetch import Fetched
 from signet_sdk._revoked import Revoked
 from signet_sdk.testing import ManualClock, TestIssuer
@@ -104,7 +104,7 @@ class World:
     def reopened(self) -> tuple[str, bytes, Stream]:
         """The next stream, which is opened after a pause: from when on that is, is not known."""
         for _ in range(200):
-            self.clock.turn(0.5)
+            self.clock.advance(0.5)
             with contextlib.suppress(queue.Empty):
                 return self.signet.opened.get(timeout=0.05)
         raise AssertionError("no stream was opened")
@@ -135,7 +135,7 @@ def test_no_call_passes_before_the_snapshot_is_complete(world: World) -> None:
             world.verifier.verify(token, timeout=5)
         assert caught.value.reason == "UNAVAILABLE"
         assert not world.verifier.is_ready()
-        world.clock.turn(1)
+        world.clock.advance(1)
         world.heard(stream, message)
         assert world.verifier.is_ready() == ready
     assert world.state() == "complete"
@@ -147,14 +147,14 @@ def test_it_goes_on_at_another_replica_where_it_stopped(world: World) -> None:
     address, _, stream = world.signet.next()
     assert address == "127.0.0.1:1"
     world.heard(stream, snapshot(resume=b"one"))
-    world.clock.turn(1)
+    world.clock.advance(1)
     world.heard(stream, changes(resume=b"two", ended_sessions=[SESSION]))
     stream.told.put(None)
     assert [world.state() for _ in range(3)] == ["connecting", "complete", "down"]
     address, resume, stream = world.reopened()
     assert (address, resume) == ("127.0.0.1:2", b"two")
     assert world.state() == "connecting"
-    world.clock.turn(0.5)
+    world.clock.advance(0.5)
     world.heard(stream, HEARTBEAT)
     assert world.state() == "complete"
     token = world.issuer.token(audiences=["stock"], session_id=SESSION)
@@ -166,9 +166,9 @@ def test_it_goes_on_at_another_replica_where_it_stopped(world: World) -> None:
 def test_a_stream_that_is_silent_for_thirty_seconds_is_given_up(world: World) -> None:
     _, _, stream = world.signet.next()
     world.heard(stream, snapshot())
-    world.clock.turn(29)
+    world.clock.advance(29)
     assert not stream.is_cancelled.is_set()
-    world.clock.turn(1)
+    world.clock.advance(1)
     assert stream.is_cancelled.wait(10)
     assert world.reopened()[0] == "127.0.0.1:2"
 
@@ -177,9 +177,9 @@ def test_while_nothing_is_heard_calls_go_on_for_a_while_alone(world: World) -> N
     token = world.issuer.token(audiences=["stock"])
     _, _, stream = world.signet.next()
     world.heard(stream, snapshot())
-    world.clock.turn(30)
+    world.clock.advance(30)
     assert world.verifier.verify(token, timeout=5).kind == "user"
-    world.clock.turn(0.5)
+    world.clock.advance(0.5)
     with pytest.raises(Refusal) as caught:
         world.verifier.verify(token, timeout=5)
     assert caught.value.reason == "UNAVAILABLE"
@@ -193,7 +193,7 @@ def test_a_resync_forgets_the_place_and_fetches_the_keys(world: World) -> None:
     with changed:
         assert changed.wait_for(lambda: world.verifier._keys._ended >= 1 and not world.verifier._keys.is_wanted(), 10)
     before = world.fetches
-    world.clock.turn(1)
+    world.clock.advance(1)
     world.heard(stream, RESYNC)
     stream.told.put(None)
     with changed:
@@ -209,7 +209,7 @@ def test_keys_that_have_changed_are_fetched_at_once(world: World) -> None:
     with changed:
         assert changed.wait_for(lambda: world.verifier._keys._ended >= 1 and not world.verifier._keys.is_wanted(), 10)
     before = world.fetches
-    world.clock.turn(1)
+    world.clock.advance(1)
     world.heard(stream, changes(keys_changed=True))
     with changed:
         assert changed.wait_for(lambda: world.verifier._keys._ended == before + 1, 10)
@@ -267,15 +267,35 @@ def test_what_is_too_old_is_dropped() -> None:
         )
     )
     assert revoked.size() == 5
-    clock.turn(600)
+    clock.advance(600)
     revoked.hear(changes(ended_sessions=["b"]))
     assert revoked.size() == 6
-    clock.turn(300)
+    clock.advance(300)
     revoked.hear(HEARTBEAT)
     assert revoked.size() == 6, "for as long as it must be kept"
-    clock.turn(61)
+    clock.advance(61)
     revoked.hear(HEARTBEAT)
     assert revoked.size() == 1
+
+
+def test_of_more_changes_than_are_kept_every_token_issued_by_then_is_refused() -> None:
+    issuer = TestIssuer()
+    revoked = Revoked(issuer.clock, max_changes=3)
+    claims = [issuer_claims(issuer, at) for at in (0, 1)]
+    revoked.hear(snapshot(changes=events.Changes(ended_sessions=["a", "b", "c"])))
+    assert (revoked.size(), revoked.hits(claims[0])) == (3, False)
+    revoked.hear(changes(ended_sessions=["d"]))
+    assert (revoked.size(), [revoked.hits(one) for one in claims]) == (0, [True, False])
+
+
+def issuer_claims(issuer: TestIssuer, later: float) -> Any:
+    """The claims of a token that is issued so many seconds later."""
+    now = int(issuer.clock.now() + later)
+    verifier = issuer.verifier("stock")
+    rule = Access("authenticated", Rule())
+    token = issuer.token(audiences=["stock"], claims={"iat": now})
+    with verifier:
+        return verifier.drive(verifier.admit(rule, "", [f"Bearer {token}"])).claims
 
 
 @pytest.mark.parametrize(
@@ -316,7 +336,7 @@ def test_readers_and_the_one_that_is_told_do_not_disturb_each_other() -> None:
     for reader in readers:
         reader.start()
     for at in range(500):
-        issuer.clock.turn(10)
+        issuer.clock.advance(10)
         issuer.tell(changes(ended_sessions=[f"{at}-{more}" for more in range(20)]))
         if at % 80 == 0:
             # The token expires meanwhile, and so do the readers' errors.

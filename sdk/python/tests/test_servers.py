@@ -1,4 +1,4 @@
-"""The guards on real servers of gRPC: who passes, what a refusal looks like on the wire, and how streams end."""
+"""Owns the tests of the guards on real servers of gRPC: who passes, what a refusal looks like on the wire, and how streams end."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_an_idle_stream_ends_at_the_expiry_and_the_grace(issuer: TestIssuer, ser
     stream: Any = served.stub.WatchItem(stock.WatchItemRequest(), metadata=shown(issuer.token(audiences=["stock"])))
     assert next(stream).count == 36
     assert served.handlers.watching.wait(5)
-    issuer.clock.turn(900 + 30)
+    issuer.clock.advance(900 + 30)
     with pytest.raises(grpc.RpcError) as caught:
         next(stream)
     refusal = refusal_of(caught.value)
@@ -248,14 +248,14 @@ def test_a_flood_of_invented_keys_leaves_the_threads_of_the_server_free(issuer: 
     keys = served.verifier._keys
     with keys.changed:
         assert keys.changed.wait_for(lambda: len(keys._waiters) == 40, 10)
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     for at in waiting:
         refusal = refusal_of(at.exception(10))
         assert refusal is not None and refusal.reason == "TOKEN_INVALID"
 
 
 def test_a_key_that_has_just_begun_to_sign_is_waited_for(issuer: TestIssuer, served: Served) -> None:
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     issuer.rotate_key()
     token = issuer.token(audiences=["stock"])
     assert served.stub.GetItem(stock.GetItemRequest(), metadata=shown(token), timeout=10).count == 1
@@ -306,7 +306,7 @@ async def test_an_idle_stream_of_asyncio_ends(issuer: TestIssuer, aio_served: Ai
     assert (await stream.read()).count == 36
     await asyncio.wait_for(aio_served.handlers.watching.wait(), 5)
     if how == "TOKEN_EXPIRED":
-        issuer.clock.turn(900 + 30)
+        issuer.clock.advance(900 + 30)
     else:
         issuer.revoke_session(session)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -326,7 +326,7 @@ async def test_a_client_of_asyncio_that_leaves_has_the_handler_cancelled(issuer:
 
 async def test_calls_wait_together_for_one_fetch(issuer: TestIssuer, aio_served: AioServed) -> None:
     fetched = aio_served.verifier._keys._begun
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     issuer.rotate_key()
     tokens = [issuer.token(audiences=["stock"]) for _ in range(50)]
     calls = [aio_served.stub.GetItem(stock.GetItemRequest(), metadata=shown(token), timeout=10) for token in tokens]

@@ -1,4 +1,4 @@
-"""The client half: when a token is asked for, by whom it is waited for, and what happens when none comes."""
+"""Owns the tests of the client half: when a token is asked for, by whom it is waited for, and what happens when none comes."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def test_a_token_is_asked_for_by_audience_and_kept(signet: Signet, clock: Manual
 def test_it_is_renewed_in_the_background_while_calls_go_on(signet: Signet, clock: ManualClock, hooks: Counted) -> None:
     source = source_of(signet, clock, hooks)
     source.token()
-    clock.turn(79.9)
+    clock.advance(79.9)
     assert source.token() == "token-1"
     assert len(signet.requests) == 1
     signet.gate.clear()
-    clock.turn(0.1)
+    clock.advance(0.1)
     assert [source.token() for _ in range(5)] == ["token-1"] * 5, "80 % of its life"
     assert signet.asked.acquire(timeout=5)
     assert signet.asked.acquire(timeout=5)
@@ -161,7 +161,7 @@ def test_failures_are_tried_again_later_and_the_live_token_goes_on(signet: Signe
     source.token()
     assert hooks.told.acquire(timeout=5)
     signet.fails = refusal(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
-    clock.turn(80)
+    clock.advance(80)
     # With random 0.5 the pauses are 0.75, 1.5, 3 and 6 seconds.
     for pause in (0.75, 1.5, 3.0, 6.0):
         before = len(signet.requests)
@@ -169,15 +169,15 @@ def test_failures_are_tried_again_later_and_the_live_token_goes_on(signet: Signe
         assert hooks.told.acquire(timeout=5)
         assert source.token() == "token-1"
         assert len(signet.requests) == before + 1, "it is not asked again at once"
-        clock.turn(pause)
-    clock.turn(20)
+        clock.advance(pause)
+    clock.advance(20)
     with pytest.raises(Refusal) as caught:
         source.token(5)
     assert (caught.value.code().name, caught.value.reason) == ("UNAVAILABLE", "UNAVAILABLE")
     signet.fails = None
     with pytest.raises(Refusal):
         source.token(5)
-    clock.turn(30)
+    clock.advance(30)
     assert source.token(5).startswith("token-")
 
 
@@ -189,7 +189,7 @@ def test_a_final_refusal_is_handed_up_as_it_is_and_not_repeated_for_ten_seconds(
             source.token(5)
         assert (caught.value.code().name, caught.value.reason) == ("UNAUTHENTICATED", "INVALID_CLIENT")
     assert len(signet.requests) == 1
-    clock.turn(10)
+    clock.advance(10)
     signet.fails = None
     assert source.token(5) == "token-2"
 
@@ -200,10 +200,10 @@ def test_signet_says_when_to_ask_again(signet: Signet, clock: ManualClock, hooks
     with pytest.raises(Refusal):
         source.token(5)
     signet.fails = None
-    clock.turn(7.9)
+    clock.advance(7.9)
     with pytest.raises(Refusal):
         source.token(5)
-    clock.turn(0.1)
+    clock.advance(0.1)
     assert source.token(5) == "token-2"
 
 
@@ -213,10 +213,10 @@ def test_it_waits_for_a_minute_at_most_whatever_signet_says(signet: Signet, cloc
     with pytest.raises(Refusal):
         source.token(5)
     signet.fails = None
-    clock.turn(59.9)
+    clock.advance(59.9)
     with pytest.raises(Refusal):
         source.token(5)
-    clock.turn(0.1)
+    clock.advance(0.1)
     assert source.token(5) == "token-2"
 
 
@@ -228,7 +228,7 @@ def test_a_refused_token_is_dropped_once_and_its_replacement_not_at_once(signet:
     assert source.drop(first), "somebody has got another one meanwhile"
     assert source.token() == second
     assert not source.drop(second), "a token that was just issued in its place"
-    clock.turn(7)
+    clock.advance(7)
     assert source.drop(second)
     assert source.token(5) == "token-3"
 
@@ -241,7 +241,7 @@ def test_the_next_refresh_token_is_stored_before_the_access_token_is_used(signet
     source = source_of(signet, clock, hooks, RefreshToken(Certificate("app"), "refresh-0", kept.append))
     assert source.token() == "token-1"
     assert kept == ["refresh-1"]
-    clock.turn(100)
+    clock.advance(100)
     assert source.token() == "token-2"
     assert [asked.refresh_token.refresh_token for asked in signet.requests] == ["refresh-0", "refresh-1"]
     assert signet.requests[0].client.client_id == "app"
@@ -272,15 +272,15 @@ def test_an_answer_that_could_not_be_stored_is_stored_first_and_not_asked_for_ag
             source.token(5)
         assert (caught.value.code().name, caught.value.reason) == ("UNAVAILABLE", "UNAVAILABLE")
         assert "refresh-" not in str(caught.value)
-        clock.turn(6)
+        clock.advance(6)
     assert len(signet.requests) == 1, "Signet would take a repeat for theft"
     store.fails = False
     assert source.token(5) == "token-1"
     assert (store.tried, store.kept) == (["refresh-1"] * 4, ["refresh-1"])
-    clock.turn(81)
+    clock.advance(81)
     assert source.token(5) == "token-1", "its life is counted from when it was asked for"
     assert hooks.told.acquire(timeout=5)
-    clock.turn(19)
+    clock.advance(19)
     assert source.token(5) == "token-2"
     assert [asked.refresh_token.refresh_token for asked in signet.requests] == ["refresh-0", "refresh-1"]
     assert not signet.requests[0].HasField("client")
@@ -292,10 +292,26 @@ def test_an_answer_whose_token_has_expired_meanwhile_is_stored_and_exchanged(sig
     with pytest.raises(Refusal):
         source.token(5)
     store.fails = False
-    clock.turn(200)
+    clock.advance(200)
     assert source.token(5) == "token-2"
     assert store.kept == ["refresh-1", "refresh-2"]
     assert [asked.refresh_token.refresh_token for asked in signet.requests] == ["refresh-0", "refresh-1"]
+
+
+def test_a_store_that_takes_too_long_counts_as_failed(
+    signet: Signet, clock: ManualClock, hooks: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signet_sdk.token_source.STORE_TIMEOUT", 0.01)
+    over = threading.Event()
+
+    def store(_token: str) -> None:
+        over.wait(10)
+
+    source = source_of(signet, clock, hooks, RefreshToken(None, "refresh-0", store))
+    with pytest.raises(Refusal) as caught:
+        source.token(5)
+    assert caught.value.details() == "no access token could be got: the next refresh token could not be stored"
+    over.set()
 
 
 def test_a_refresh_grant_is_for_one_source(signet: Signet, clock: ManualClock, hooks: Counted) -> None:

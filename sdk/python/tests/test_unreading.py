@@ -1,4 +1,4 @@
-"""Clients that read nothing are thrown out all the same: no message of theirs reaches a handler once their stream has ended."""
+"""Owns the tests that clients which read nothing are thrown out: no message of theirs reaches a handler after the end of their stream."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_no_command_is_handled_once_its_stream_has_ended(served: Served, kind: s
     if how == "TOKEN_REVOKED":
         served.issuer.revoke_session(SESSION)
     else:
-        served.issuer.clock.turn(931)
+        served.issuer.clock.advance(931)
     assert served.hooks.reasons.get(timeout=10) == how
     for _ in range(5):
         client.send(b"after")
@@ -148,7 +148,7 @@ def test_the_call_of_a_client_that_reads_nothing_is_cancelled_after_five_seconds
     assert served.hooks.reasons.get(timeout=10) == "TOKEN_REVOKED"
     assert served.commands.closed.wait(10), "the handler's own thread goes at once"
     assert not served.commands.over.is_set()
-    served.issuer.clock.turn(5)
+    served.issuer.clock.advance(5)
     assert served.commands.over.wait(10), "the handler's context"
     assert eventually(lambda: served.verifier.streams._held == 0)
     assert client.trailers()["grpc-status"] == str(grpc.StatusCode.CANCELLED.value[0])

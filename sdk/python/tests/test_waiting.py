@@ -1,4 +1,4 @@
-"""Calls of a server with threads that wait for a key: they keep no thread from those that come later."""
+"""Owns the tests of calls of a server with threads that wait for a key: they keep no thread from those that come later."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_streams_that_had_to_wait_for_a_key_keep_nobody_from_waiting(served: Ser
         part = [call(iter([b"a"]), metadata=shown(token), timeout=seconds) for token in tokens]
         with keys.changed:
             assert keys.changed.wait_for(lambda: len(keys._waiters) == 60, 10)
-        issuer.clock.turn(5)
+        issuer.clock.advance(5)
         for stream in part:
             assert next(stream) == b"open"
         streams += part
@@ -83,7 +83,7 @@ def test_streams_that_had_to_wait_for_a_key_keep_nobody_from_waiting(served: Ser
     late = channel.unary_unary("/a.B/unary_unary").future(b"a", metadata=shown(issuer.token(audiences=["stock"])), timeout=20)
     with keys.changed:
         assert keys.changed.wait_for(lambda: len(keys._waiters) == 1, 10)
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     assert late.result(20) == b"a"
     for stream in streams:
         stream.cancel()
@@ -104,7 +104,7 @@ def test_calls_that_never_send_their_message_keep_no_thread_that_waits(served: S
     refusal = refusal_of(caught.value)
     assert refusal is not None
     assert (refusal.reason, refusal.metadata) == ("UNAVAILABLE", {"audience": "stock", "method": "/a.B/unary_unary"})
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     for client in silent:
         assert client.trailers()["grpc-status"] == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
         client.close()
@@ -112,5 +112,5 @@ def test_calls_that_never_send_their_message_keep_no_thread_that_waits(served: S
     late = channel.unary_unary("/a.B/unary_unary").future(b"a", metadata=shown(issuer.token(audiences=["stock"])), timeout=20)
     with keys.changed:
         assert keys.changed.wait_for(lambda: len(keys._waiters) == 1, 10)
-    issuer.clock.turn(5)
+    issuer.clock.advance(5)
     assert late.result(20) == b"a"

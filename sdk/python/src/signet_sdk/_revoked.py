@@ -17,6 +17,9 @@ KEEP_FOR = 86_400.0
 SWEEP_INTERVAL = 60.0
 """Seconds between two times at which what is too old is dropped."""
 
+MAX_CHANGES = 1_000_000
+"""The most changes that are kept. Of more, every token that was issued by then is refused."""
+
 _NANOS = 1_000_000_000
 _ALWAYS = 1 << 80
 # What was revoked until when, and when that was told.
@@ -26,8 +29,8 @@ _Ends = dict[str, tuple[int, float]]
 class Revoked:
     """What was revoked. Readers take no lock: the one that is told is a single thread."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, max_changes: int = MAX_CHANGES) -> None:
+        self._clock, self._max_changes = clock, max_changes
         self._sessions: dict[str, float] = {}
         self._users: _Ends = {}
         self._clients: _Ends = {}
@@ -64,6 +67,9 @@ class Revoked:
                 self.is_complete = self.is_complete or snapshot.is_last
             elif part == "changes":
                 self._keep(message.changes, now)
+            if self.size() > self._max_changes:
+                self._sweep(now)
+                self._refuse_all_if_too_many()
             self.heard = now
             if now - self._swept >= SWEEP_INTERVAL:
                 self._sweep(now)
@@ -100,6 +106,18 @@ class Revoked:
                 key = (taken.subject.lower(), taken.client_id.lower(), taken.audience, scope)
                 before = self._scopes.get(key)
                 self._scopes[key] = (max(_until(taken), before[0] if before else 0), now)
+
+    def _refuse_all_if_too_many(self) -> None:
+        if self.size() <= self._max_changes:
+            return
+        # First what refuses more: readers take no lock.
+        known = [end[0] for ends in (self._users, self._clients, self._scopes) for end in ends.values() if end[0] != _ALWAYS]
+        latest = max([int(self._clock.now()) * _NANOS, *known])
+        self._not_before = max(self._not_before, latest + 1)
+        self._sessions = {}
+        self._users = {key: end for key, end in self._users.items() if end[0] == _ALWAYS}
+        self._clients = {key: end for key, end in self._clients.items() if end[0] == _ALWAYS}
+        self._scopes = {name: end for name, end in self._scopes.items() if end[0] == _ALWAYS}
 
     def _sweep(self, now: float) -> None:
         kept_since = now - self._keep_for

@@ -45,11 +45,11 @@ class ManualClock:
         """The same: this clock is never set back."""
         return self._now
 
-    def turn(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Lets `seconds` pass."""
-        self.turn_to(self._now + seconds)
+        self.advance_to(self._now + seconds)
 
-    def turn_to(self, now: float) -> None:
+    def advance_to(self, now: float) -> None:
         """Lets the time pass until `now`."""
         with self._lock:
             self._now = max(now, self._now)
@@ -173,7 +173,7 @@ class TestIssuer:
         """A session has ended."""
         self.tell(events.WatchResponse(changes=events.Changes(ended_sessions=[session_id])))
 
-    def end_client(self, client_id: str) -> None:
+    def revoke_client(self, client_id: str) -> None:
         """A client was disabled: its tokens of until now are revoked, and those of its users."""
         ended = events.EndedClient(client_id=client_id, time=self._until_now())
         self.tell(events.WatchResponse(changes=events.Changes(ended_clients=[ended])))

@@ -32,8 +32,8 @@ FINAL_PAUSE = 10.0
 SETTLED = 7.0
 """Seconds after which a token that took the place of a refused one may be dropped itself (docs/EVENTS.md, "What callers see")."""
 
-STORE_TIMEOUT = 30.0
-"""Seconds that an asynchronous `store` may take."""
+STORE_TIMEOUT = 10.0
+"""Seconds that `store` may take; then it counts as failed."""
 
 _LOG = logging.getLogger("signet_sdk")
 
@@ -162,7 +162,7 @@ class TokenSource:
                     self._renew()
                 return current.value
             if self._renewal is None and is_pausing:
-                raise self._failure or unavailable("no token could be got")
+                raise self._failure or unavailable("no access token could be got")
             return self._renew()
 
     def _renew(self) -> Future[str]:
@@ -176,7 +176,7 @@ class TokenSource:
         try:
             token = self._ask(asked)
         except Exception as error:
-            refusal = refusal_of(error) or unavailable("no token could be got")
+            refusal = refusal_of(error) or unavailable(type(error).__name__)
             self._failed(refusal, renewal)
             return
         with self._lock:
@@ -222,7 +222,7 @@ class TokenSource:
     def _store(self, grant: RefreshToken, token: str) -> None:
         try:
             if self._loop is None:
-                cast("Callable[[str], None]", grant.store)(token)
+                _within(STORE_TIMEOUT, cast("Callable[[str], None]", grant.store), token)
                 return
             store = cast("Callable[[str], Awaitable[None]]", grant.store)
 
@@ -247,7 +247,10 @@ class TokenSource:
                 pause = FINAL_PAUSE
             else:
                 refusal = self._failure = Refusal(
-                    grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", "no token could be got", retry_after=refusal.retry_after
+                    grpc.StatusCode.UNAVAILABLE,
+                    "UNAVAILABLE",
+                    f"no access token could be got: {refusal.details()}",
+                    retry_after=refusal.retry_after,
                 )
             self._retry_at = self._clock.monotonic() + max(pause, min(refusal.retry_after or 0.0, MAX_RETRY_AFTER))
         _LOG.warning("no token could be got for %s: %s", self.audience, refusal.reason)
@@ -258,6 +261,22 @@ class TokenSource:
 def renew_after(lifetime: float, random: float) -> float:
     """After how many seconds a token is renewed that lives for `lifetime`: `random` is a number of [0, 1)."""
     return lifetime * (0.75 + 0.1 * random)
+
+
+def _within(seconds: float, store: Callable[[str], None], token: str) -> None:
+    """Calls `store` on a thread of its own, since a thread cannot be interrupted, and raises what it raises, or that it takes too long."""
+    stored: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            store(token)
+        except BaseException as error:
+            stored.set_exception(error)
+        else:
+            stored.set_result(None)
+
+    threading.Thread(target=run, name="signet-store", daemon=True).start()
+    stored.result(seconds)
 
 
 def _once(issue: Issue) -> Callable[[Callable[[], identity.IssueTokenRequest]], identity.IssueTokenResponse]:

@@ -87,7 +87,8 @@ export class AuthenticatedCall {
     try {
       return await this.#source.token({ deadline: this.#deadline, signal: this.#cancelled.signal });
     } catch (error) {
-      if (!this.#cancelled.signal.aborted) this.#end(error instanceof Refusal ? error : unavailable("no access token could be got: the request of a token failed", error), first);
+      const failed = "no access token could be got: the request of a token failed";
+      if (!this.#cancelled.signal.aborted) this.#end(error instanceof Refusal ? error : unavailable(failed, error), first);
       return undefined;
     }
   }

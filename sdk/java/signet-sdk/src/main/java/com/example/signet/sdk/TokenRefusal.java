@@ -23,8 +23,8 @@ final class TokenRefusal {
     /** The longest pause that a RetryInfo may ask for: a longer one would leave a client without tokens, or blind. */
     static final Duration MAX_RETRY_DELAY = Duration.ofSeconds(60);
 
-
     private TokenRefusal() {}
+
     /** What a call fails with that needs a token, if {@code failure} is why there is none: that is its cause. */
     static StatusRuntimeException of(Throwable failure) {
         Throwable cause = failure.getCause() != null && !(failure instanceof StatusRuntimeException) ? failure.getCause() : failure;

@@ -148,18 +148,18 @@ class TokenSourceTest {
         }
     }
 
-        signet.answers = request -> {
-            throw FakeSignet.refusal(Status.Code.UNAUTHENTICATED, "INVALID_CLIENT");
     @Test
     void aFinalRefusalIsHandedUpAsItIsAndNotAskedAgainForTenSeconds() throws Exception {
+        signet.answers = request -> {
+            throw FakeSignet.refusal(Status.Code.UNAUTHENTICATED, "INVALID_CLIENT");
         };
         TokenSource source = source().build();
         for (int call = 0; call < 5; call++) {
             StatusRuntimeException failure = failure(source.token());
             assertEquals(Status.Code.UNAUTHENTICATED, failure.getStatus().getCode());
+            assertEquals("refused", failure.getStatus().getDescription(), "the words of Signet");
             assertTrue(StatusProto.fromThrowable(failure).toString().contains("INVALID_CLIENT"));
         }
-            assertEquals("refused", failure.getStatus().getDescription(), "the words of Signet");
         assertEquals(1, signet.asked.size());
         signet.answers = request -> {
             throw FakeSignet.refusal(Status.Code.INVALID_ARGUMENT, "INVALID_SCOPE");

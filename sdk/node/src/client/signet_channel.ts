@@ -23,7 +23,13 @@ export interface SignetOptions {
 const ATTEMPT_MS = 5_000;
 
 /** Connections that failed are made anew after at most this time: calls must not fail for minutes once a replica is back. */
-const CHANNEL_OPTIONS = { "grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000 };
+const CHANNEL_OPTIONS = {
+  "grpc.initial_reconnect_backoff_ms": 250,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  // Whoever answers for the name (a TXT record) must not have an assertion or a refresh token sent twice.
+  "grpc.service_config_disable_resolution": 1,
+  "grpc.enable_retries": 0,
+};
 
 /** The codes after which another replica may answer. */
 const NEXT_ADDRESS: readonly number[] = [status.UNAVAILABLE, status.DEADLINE_EXCEEDED];

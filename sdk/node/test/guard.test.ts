@@ -1,6 +1,7 @@
 /** Owns testing the guard of grpc-js on a real server: what reaches handlers, and how streams end. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import http2 from "node:http2";
 import { after, before, describe, test } from "node:test";
 
 import { Metadata, status } from "@grpc/grpc-js";
@@ -96,6 +97,34 @@ describe("the guard of grpc-js", () => {
       reason: "CALLER_NOT_ALLOWED",
       metadata: { ...places("RestockItem"), callers: "user" },
     });
+    assert.equal(stock.calls(), before_);
+  });
+
+  test("a call whose message comes after its session has ended does not reach its handler", async (context) => {
+    const sessionId = "0193a5b0-0000-7000-8000-0000000000aa";
+    const token = await issuer.token({ audiences: ["stock"], sessionId });
+    await stock.client.getItem({ name: "bolt" }, bearer(token));
+    const before_ = stock.calls();
+    const session = http2.connect(`http://${stock.address}`);
+    context.after(() => {
+      session.destroy();
+    });
+    const call = session.request({
+      ":method": "POST",
+      ":path": method("GetItem"),
+      "content-type": "application/grpc",
+      te: "trailers",
+      authorization: `Bearer ${token}`,
+    });
+    // What was sent before a ping has been read when it is answered.
+    await new Promise<void>((resolve) => {
+      call.once("ready", () => session.ping(() => { resolve(); }));
+    });
+    issuer.revokeSession(sessionId);
+    const ends = Promise.race([once(call, "trailers"), once(call, "response")]);
+    call.end(Buffer.from([0, 0, 0, 0, 0]));
+    const [headers] = (await ends) as [http2.IncomingHttpHeaders];
+    assert.equal(headers["grpc-status"], String(status.UNAUTHENTICATED));
     assert.equal(stock.calls(), before_);
   });
 

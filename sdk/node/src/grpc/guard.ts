@@ -65,6 +65,7 @@ class GuardedCall extends ServerInterceptingCall {
   readonly #access: Access;
   readonly #isContext: boolean;
   #caller: Caller | undefined;
+  #admitted: Admitted | undefined;
   #stop: (() => void) | undefined;
   #isOver = false;
 
@@ -98,6 +99,12 @@ class GuardedCall extends ServerInterceptingCall {
         }
       },
       onReceiveHalfClose: () => {
+        // A handler of one message begins here, however long that message was kept back.
+        const refusal = this.#admitted && this.#verifier.recheck(this.#admitted, this.#definition.path);
+        if (refusal !== undefined) {
+          this.#end(toStatus(refusal));
+          return;
+        }
         this.#asCaller(() => {
           listener.onReceiveHalfClose();
         });
@@ -142,8 +149,10 @@ class GuardedCall extends ServerInterceptingCall {
       });
     }
     // The handler of a stream of requests begins here, and others when their request has come.
-    if (!requestStream) listener.onReceiveMetadata(metadata);
-    else {
+    if (!requestStream) {
+      this.#admitted = result;
+      listener.onReceiveMetadata(metadata);
+    } else {
       this.#asCaller(() => {
         listener.onReceiveMetadata(metadata);
       });

@@ -174,6 +174,15 @@ export class Verifier {
   }
 
   /**
+   * Why an admitted call does not pass any more, if it does not: its message may have come long after its metadata, by which it was
+   * judged. For the moment before a handler begins.
+   */
+  recheck({ token, audience }: Admitted, method: string): Refusal | undefined {
+    if (token === undefined) return undefined;
+    return (this.#untimely(token) ?? this.#standing?.refusal(token.claims))?.with({ audience, method });
+  }
+
+  /**
    * Watches an admitted stream: calls `end` once, with the status to end it with, when its token has expired for longer than the grace,
    * is revoked, or what was revoked is not known any more. Returns how to stop, which must be called when the stream ends by itself.
    */

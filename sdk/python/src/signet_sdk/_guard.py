@@ -120,8 +120,12 @@ def guarded(handler: Any, verifier: Verifier, admit: Admit) -> Handler:
             request = _deserialized(deserialize, request, context)
         return _called(handler, verifier, admission, request, context)
 
+    def answers(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        # A generator: a server of asyncio makes it on its loop, and runs it on a thread, where a call may be ended.
+        yield from call(request, context)
+
     # The one message of a call is read only once its sender may call.
-    return with_behavior(handler, call, None if reads_here else deserialize)
+    return with_behavior(handler, answers if handler.response_streaming else call, None if reads_here else deserialize)
 
 
 def guarded_late(handler: Any, verifier: Verifier, admit: Admit, pool: ThreadForEach) -> Handler:
@@ -154,6 +158,10 @@ def guarded_late(handler: Any, verifier: Verifier, admit: Admit, pool: ThreadFor
 
 def _called(handler: Any, verifier: Verifier, admission: Admission, request: Any, context: grpc.ServicerContext) -> Any:
     """What the handler answers, in a context that knows the caller."""
+    try:
+        verifier.recheck(admission)
+    except Refusal as refusal:
+        abort(context, refusal)
     behavior, own = behavior_of(handler), contextvars.copy_context()
     own.run(CALLER.set, admission.caller)
     if is_unary(handler):

@@ -71,12 +71,22 @@ def _guarded(handler: Any, verifier: Verifier, admission: Admission) -> Handler:
     if is_unary(handler):
 
         async def unary(request: Any, context: Any) -> Any:
+            await _recheck(verifier, admission, context)
             CALLER.set(admission.caller)
             return await behavior(request, context)
 
         return with_behavior(handler, unary, handler.request_deserializer)
 
     async def stream(request: Any, context: Any) -> Any:
+        await _recheck(verifier, admission, context)
         return await _aio_stream.run(behavior, request, context, verifier.streams, admission, reads_stream=handler.request_streaming)
 
     return with_behavior(handler, stream, handler.request_deserializer)
+
+
+async def _recheck(verifier: Verifier, admission: Admission, context: Any) -> None:
+    """Ends the call if it does not pass any more, now that its message is there."""
+    try:
+        verifier.recheck(admission)
+    except Refusal as refusal:
+        await _aio_stream.abort(context, refusal)

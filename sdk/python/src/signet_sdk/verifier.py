@@ -282,6 +282,20 @@ class Verifier:
         tell(self._hooks.verified, "OK", cached)
         return Admission(caller, claims, audience, method)
 
+    def recheck(self, admission: Admission) -> None:
+        """Judges an admitted call once more, in the moment before its handler begins.
+
+        The one message of a call may have come long after its metadata, by which it was admitted.
+
+        Raises:
+            Refusal: The token has expired since, or was revoked, or it is not known any more what was.
+        """
+        try:
+            check_time(admission.claims, self._clock.now(), self._leeway)
+            self._check_revoked(admission.claims)
+        except Refusal as refusal:
+            raise refusal.at(admission.audience, admission.method) from None
+
     @property
     def streams(self) -> OpenStreams:
         """The open streams, for guards."""

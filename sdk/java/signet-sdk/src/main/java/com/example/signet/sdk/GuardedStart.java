@@ -2,6 +2,7 @@ package com.example.signet.sdk;
 
 import io.grpc.Context;
 import io.grpc.Contexts;
+import io.grpc.ForwardingServerCallListener;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.ServerCall;
@@ -14,7 +15,7 @@ record GuardedStart<Q, A>(
     ServerCall.Listener<Q> start(Verifier.Admitted who) {
         Context own = context.withValue(GuardInterceptor.CALLER, who.caller());
         if (call.getMethodDescriptor().getType() == MethodDescriptor.MethodType.UNARY) {
-            return Contexts.interceptCall(own, call, headers, next);
+            return unary(who, Contexts.interceptCall(own, call, headers, next));
         }
         Context.CancellableContext cancellable = own.withCancellation();
         GuardedStream<Q, A> stream = new GuardedStream<>(call, cancellable, verifier.time());
@@ -30,5 +31,20 @@ record GuardedStart<Q, A>(
             cancellable.cancel(failure);
             throw failure;
         }
+    }
+
+    /** The handler begins when the client has sent all, which may be long after its metadata: so it is judged by that moment. */
+    private ServerCall.Listener<Q> unary(Verifier.Admitted who, ServerCall.Listener<Q> handler) {
+        return new ForwardingServerCallListener.SimpleForwardingServerCallListener<>(handler) {
+            @Override
+            public void onHalfClose() {
+                Refusal refusal = verifier.recheck(who, rule, path);
+                if (refusal == null) {
+                    super.onHalfClose();
+                } else {
+                    call.close(refusal.status(), refusal.trailers());
+                }
+            }
+        };
     }
 }

@@ -56,6 +56,11 @@ final class Sentences {
         };
     }
 
+    /** The detail of a token that does not count at this moment, for {@code reason}. */
+    static String over(Reason reason) {
+        return reason == Reason.TOKEN_INVALID ? NOT_YET : REVOCATIONS;
+    }
+
     private static String kind(String label) {
         return CallerKind.USER.label().equals(label) ? "a user" : "a client by itself";
     }

@@ -142,7 +142,7 @@ public final class Verifier implements AutoCloseable {
         }
         try {
             String token = Bearer.token(authorization);
-            return token == null ? call.refuse(Reason.TOKEN_MISSING) : admit(call, token);
+            return token == null ? call.refuse(Reason.TOKEN_MISSING, null, Map.of(), false) : admit(call, token);
         } catch (InvalidToken invalid) {
             return call.invalid(invalid);
         }
@@ -174,6 +174,13 @@ public final class Verifier implements AutoCloseable {
     OpenStreams.Stream watch(Admitted admitted, Rule rule, String method, Consumer<Refusal> end) {
         Call call = new Call(rule, rule.audience().orElse(settings.audience()), method);
         return streams.watch(admitted.token(), (reason, detail) -> end.accept(call.refusal(reason, detail, Map.of())));
+    }
+
+    /** Why an admitted call does not pass any more, though it did when its metadata came; null if it passes. */
+    Refusal recheck(Admitted admitted, Rule rule, String method) {
+        Call call = new Call(rule, rule.audience().orElse(settings.audience()), method);
+        Reason over = call.over(admitted.token());
+        return over == null ? null : call.refusal(over, Sentences.over(over), Map.of());
     }
 
     TimeSource time() {
@@ -221,10 +228,6 @@ public final class Verifier implements AutoCloseable {
             return new Refusal(reason, detail, metadata);
         }
 
-        <T> CompletableFuture<T> refuse(Reason reason) {
-            return refuse(reason, null, Map.of(), false);
-        }
-
         <T> CompletableFuture<T> invalid(InvalidToken invalid) {
             return refuse(Reason.TOKEN_INVALID, invalid.getMessage(), Map.of(), false);
         }
@@ -244,13 +247,9 @@ public final class Verifier implements AutoCloseable {
             if (!claims.aud().contains(audience)) {
                 return refuse(Reason.TOKEN_INVALID, Sentences.ANOTHER_AUDIENCE, Map.of(), cached);
             }
-            Reason untimely = check.time(claims);
-            if (untimely != null) {
-                return refuse(untimely, Sentences.NOT_YET, Map.of(), cached);
-            }
-            Reason standing = standing(verified);
-            if (standing != null) {
-                return refuse(standing, Sentences.REVOCATIONS, Map.of(), cached);
+            Reason over = over(verified);
+            if (over != null) {
+                return refuse(over, Sentences.over(over), Map.of(), cached);
             }
             RuleCheck.Verdict verdict = RuleCheck.judge(rule, audience, claims);
             if (verdict instanceof RuleCheck.AsksForRoles) {
@@ -266,6 +265,12 @@ public final class Verifier implements AutoCloseable {
             }
             settings.hooks().verified("OK", cached);
             return CompletableFuture.completedFuture(new Admitted(caller, verified));
+        }
+
+        /** Why a token does not count at this moment: its time, or what was revoked. */
+        private Reason over(TokenCache.Verified verified) {
+            Reason untimely = check.time(verified.caller().said());
+            return untimely == null ? standing(verified) : untimely;
         }
 
         private Reason standing(TokenCache.Verified verified) {

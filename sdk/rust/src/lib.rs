@@ -51,6 +51,7 @@ mod client;
 #[cfg(test)]
 mod conformance;
 mod guard;
+mod held_call;
 mod hooks;
 mod introspection;
 mod open_stream;

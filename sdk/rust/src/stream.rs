@@ -18,7 +18,8 @@ use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::{
-    hooks::SafeHooks, open_stream::Watched, revocations::Revocations, standing::TokenStanding, time::Time,
+    held_call::HeldBody, hooks::SafeHooks, open_stream::Watched, revocations::Revocations,
+    standing::TokenStanding, time::Time,
 };
 
 /// How long a stream is looked at no more, at most: timers go by the monotonic clock, and the wall clock may be stepped on meanwhile.
@@ -70,17 +71,22 @@ impl Ends {
                 () = next => {}
             }
         };
-        let own = &self.standing.audience;
-        let audience = match self.policy.access(&path) {
-            Some(Access::Authenticated(rule)) => rule.audience(own),
-            _ => own,
-        };
-        let status = status_telling(error, [("audience", audience), ("method", &path)]);
+        let status = self.status(error, &path);
         self.told.tell(|hooks| hooks.stream_ended(told_reason(&status).unwrap_or_default()));
         status
     }
 
-    fn ends_now(&self, caller: &Caller) -> Option<Error> {
+    /// How a call of the method `path` is refused with `error`.
+    pub(crate) fn status(&self, error: Error, path: &str) -> Status {
+        let own = &self.standing.audience;
+        let audience = match self.policy.access(path) {
+            Some(Access::Authenticated(rule)) => rule.audience(own),
+            _ => own,
+        };
+        status_telling(error, [("audience", audience), ("method", path)])
+    }
+
+    pub(crate) fn ends_now(&self, caller: &Caller) -> Option<Error> {
         if self.expires_in(caller).is_zero() {
             return Some(Error::TokenExpired);
         }
@@ -133,11 +139,13 @@ where
             return Either::Left(self.inner.call(request));
         };
         self.ends.told.tell(|hooks| hooks.verified("OK", caller.was_seen()));
-        let path = request.uri().path();
-        if !self.ends.policy.is_streaming(path) {
-            return Either::Left(self.inner.call(request));
+        let (caller, path) = (caller.clone(), request.uri().path().to_owned());
+        let ends = Arc::clone(&self.ends);
+        if !self.ends.policy.is_streaming(&path) {
+            let held = |body| Body::new(HeldBody { body, ends, caller, path });
+            return Either::Left(self.inner.call(request.map(held)));
         }
-        let end = Arc::clone(&self.ends).of(caller.clone(), path.to_owned());
+        let end = ends.of(caller, path);
         let (parts, body) = request.into_parts();
         let (watched, body) = Watched::begin(body, end);
         let answer = self.inner.call(Request::from_parts(parts, body));

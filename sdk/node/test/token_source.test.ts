@@ -174,13 +174,19 @@ describe("a refresh token", () => {
     assert.ok(new TokenSource({ ...options, grant: SECRET }), "a client's own credentials serve any number");
   });
 
+  interface Broken {
+    error?: Error | undefined;
+    until?: Promise<undefined>;
+  }
+
   /** Signet, which answers the exchange of `r1` by `r2`, and so on; what was sent; and a store that fails as long as `broken` is set. */
-  function user(expiresIn = 900): ReturnType<typeof made> & { sent: string[]; stored: string[]; broken: { error?: Error | undefined } } {
+  function user(expiresIn = 900): ReturnType<typeof made> & { sent: string[]; stored: string[]; broken: Broken } {
     const stored: string[] = [];
     const sent: string[] = [];
-    const broken: { error?: Error | undefined } = {};
+    const broken: Broken = {};
     const store = (next: string): Promise<void> => {
       stored.push(next);
+      if (broken.until !== undefined) return broken.until;
       return broken.error === undefined ? Promise.resolve() : Promise.reject(broken.error);
     };
     const world = made(refreshToken({ refreshToken: "r1", store }));
@@ -213,6 +219,23 @@ describe("a refresh token", () => {
     await clock.turn(0);
     assert.equal(await source.token(), "for r2");
     assert.deepEqual([sent, stored.at(-1)], [["r1", "r2"], "r3"]);
+  });
+
+  test("counts as not stored after 10 seconds, and is not stored beside a store that goes on", async () => {
+    const { clock, source, sent, stored, broken } = user();
+    const slow = pending<undefined>();
+    broken.until = slow.promise;
+    const waiting = failure(source.token());
+    await clock.turn(9);
+    await clock.turn(1);
+    assert.equal((await waiting).code, Code.UNAVAILABLE);
+    await clock.turn(30);
+    const again = source.token();
+    await clock.turn(5);
+    assert.deepEqual([sent, stored], [["r1"], ["r2"]], "nobody stores beside it");
+    slow.resolve(undefined);
+    assert.equal(await again, "for r1");
+    assert.deepEqual([sent, stored], [["r1"], ["r2"]]);
   });
 
   test("is exchanged at once if the access token has expired before it was stored", async () => {

@@ -52,6 +52,9 @@ const LAST_RETRY_MS = 30_000;
 /** Pauses that a `RetryInfo` may ask for, at most. */
 const LONGEST_MS = 60_000;
 
+/** How long a refresh token may take to be stored: after that it counts as not stored. */
+const STORE_MS = 10_000;
+
 /** For how long a refusal counts that asking again does not change. */
 const FINAL_MS = 10_000;
 
@@ -88,6 +91,8 @@ export class TokenSource {
    * (docs/TOKENS.md, "Repeats").
    */
   #unstored: Answer | undefined;
+  /** It goes on though it has taken too long. No other one begins meanwhile: an older token must not be written over a newer one. */
+  #storing: Promise<void> | undefined;
   #failures = 0;
   #refusal: Refusal | undefined;
   #nextAttemptAt = -Infinity;
@@ -200,11 +205,23 @@ export class TokenSource {
     const { refreshToken = "" } = answer.response;
     this.#unstored = refreshToken === "" ? undefined : answer;
     try {
-      await this.#grant.issued(answer.response);
+      await (refreshToken === "" ? this.#grant.issued(answer.response) : this.#stored(answer.response));
     } catch (error) {
       throw error instanceof Refusal && error.code === Code.UNAVAILABLE ? error : unavailable("the next refresh token is not stored", error);
     }
     this.#unstored = undefined;
+  }
+
+  async #stored(response: IssuedToken): Promise<void> {
+    const storing = (this.#storing ??= this.#grant.issued(response).finally(() => {
+      this.#storing = undefined;
+    }));
+    await new Promise<void>((resolve, reject) => {
+      const cancel = this.#clock.schedule(STORE_MS, () => {
+        reject(new Error("the store takes too long"));
+      });
+      storing.finally(cancel).then(resolve, reject);
+    });
   }
 
   #failed(error: unknown): Refusal {

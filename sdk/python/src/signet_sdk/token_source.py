@@ -88,6 +88,9 @@ class TokenSource:
         self._clock, self._random, self._hooks = clock or SystemClock(), random, hooks or Hooks()
         self._refresh_token = grant.refresh_token if isinstance(grant, RefreshToken) else ""
         self._unstored: tuple[identity.IssueTokenResponse, float] | None = None
+        self._storing: Future[None] | None = None
+        """The call of `store` that goes on though it has taken too long. No other one begins meanwhile: it could write an older token over
+        a newer one."""
         self._loop: asyncio.AbstractEventLoop | None = None
         if isinstance(grant, RefreshToken) and inspect.iscoroutinefunction(grant.store):
             try:
@@ -221,22 +224,27 @@ class TokenSource:
 
     def _store(self, grant: RefreshToken, token: str) -> None:
         try:
-            if self._loop is None:
-                _within(STORE_TIMEOUT, cast("Callable[[str], None]", grant.store), token)
-                return
-            store = cast("Callable[[str], Awaitable[None]]", grant.store)
-
-            async def stored() -> None:
-                await store(token)
-
-            storing = asyncio.run_coroutine_threadsafe(stored(), self._loop)
+            # One that goes on is for this same token: it is kept until it is stored.
+            storing = self._storing = self._storing or self._stored(grant, token)
             try:
                 storing.result(STORE_TIMEOUT)
             finally:
-                storing.cancel()
+                if storing.done():
+                    self._storing = None
         except Exception as error:
             # Whatever it raises, which may be a refusal of somebody else's: it is the store that is away.
             raise unavailable("the next refresh token could not be stored") from error
+
+    def _stored(self, grant: RefreshToken, token: str) -> Future[None]:
+        """Begins to call `store`."""
+        if self._loop is None:
+            return _on_a_thread(cast("Callable[[str], None]", grant.store), token)
+        store = cast("Callable[[str], Awaitable[None]]", grant.store)
+
+        async def stored() -> None:
+            await store(token)
+
+        return asyncio.run_coroutine_threadsafe(stored(), self._loop)
 
     def _failed(self, refusal: Refusal, renewal: Future[str]) -> None:
         with self._lock:
@@ -263,8 +271,8 @@ def renew_after(lifetime: float, random: float) -> float:
     return lifetime * (0.75 + 0.1 * random)
 
 
-def _within(seconds: float, store: Callable[[str], None], token: str) -> None:
-    """Calls `store` on a thread of its own, since a thread cannot be interrupted, and raises what it raises, or that it takes too long."""
+def _on_a_thread(store: Callable[[str], None], token: str) -> Future[None]:
+    """Calls `store` on a thread of its own, since a thread cannot be interrupted."""
     stored: Future[None] = Future()
 
     def run() -> None:
@@ -276,7 +284,7 @@ def _within(seconds: float, store: Callable[[str], None], token: str) -> None:
             stored.set_result(None)
 
     threading.Thread(target=run, name="signet-store", daemon=True).start()
-    stored.result(seconds)
+    return stored
 
 
 def _once(issue: Issue) -> Callable[[Callable[[], identity.IssueTokenRequest]], identity.IssueTokenResponse]:

@@ -188,3 +188,29 @@ async def test_a_socket_of_the_web_ends_with_its_token(how: str) -> None:
     assert seen == [session]
     assert verifier.streams._held == 0
     verifier.close()
+
+
+async def test_a_socket_of_the_web_is_left_whose_client_does_not_read_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signet_sdk._web_socket.CLOSE_TIMEOUT", 0.01)
+    issuer, session = TestIssuer(), "d4addbc8-2829-5a91-ba9c-6575031097fc"
+    verifier = issuer.verifier("stock")
+    opened = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        opened.set()
+        await receive()
+
+    async def nothing() -> Any:
+        await asyncio.Event().wait()
+
+    async def stuck(_message: Any) -> None:
+        await asyncio.Event().wait()
+
+    headers = [(b"authorization", f"Bearer {issuer.token(audiences=['stock'], session_id=session)}".encode())]
+    protect = asgi.Protect(app, verifier=verifier, default=Rule())
+    serving = asyncio.ensure_future(protect({"type": "websocket", "path": "/", "headers": headers}, nothing, stuck))
+    await asyncio.wait_for(opened.wait(), 10)
+    issuer.revoke_session(session)
+    await asyncio.wait_for(serving, 10)
+    assert verifier.streams._held == 0
+    verifier.close()

@@ -21,6 +21,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _POLICY_VIOLATION = 1008
 """With what a WebSocket is closed that may not be open (RFC 6455 section 7.4.1)."""
 
+CLOSE_TIMEOUT = 5.0
+"""For how many seconds a client may read nothing while it is told of the end: after that the server drops the connection."""
+
 
 def closing(refusal: Refusal) -> dict[str, Any]:
     """The message that closes a WebSocket with `refusal`."""
@@ -63,7 +66,7 @@ async def serve(app: App, scope: Scope, receive: Receive, send: Send, verifier: 
         work.cancel()
         # It may have been closed meanwhile, by either side.
         with contextlib.suppress(Exception):
-            await send(closing(ended.result()))
+            await asyncio.wait_for(send(closing(ended.result())), CLOSE_TIMEOUT)
         await asyncio.wait([work], timeout=1.0)
     finally:
         work.cancel()

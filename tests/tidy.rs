@@ -150,9 +150,18 @@ const MADE: &[&str] = &[
     "corpus",
     "found",
     "node_modules",
+    "dist",
+    "build",
+    "venv",
+    ".venv",
     "secrets",
     "signet-data",
+    "signet_sdk.egg-info",
     "__pycache__",
+    ".hypothesis",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
 ];
 
 /// Names by which a migration would take hold of an entity.

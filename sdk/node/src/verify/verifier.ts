@@ -145,7 +145,7 @@ export class Verifier {
     const { access, method } = call;
     if (access.kind === "public") return { caller: undefined, token: undefined, audience: this.audience };
     if (access.kind !== "authenticated") {
-      return denied("ACCESS_UNDECLARED", "the method declares no rule that is understood", { audience: this.audience, method });
+      return denied("ACCESS_UNDECLARED", "this method declares no access rule, so nobody may call it", { audience: this.audience, method });
     }
     const { rule } = access;
     const audience = rule.audience ?? this.audience;

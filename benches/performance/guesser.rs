@@ -20,7 +20,7 @@ use crate::{
     logins,
     machine::Machine,
     process::{Program, Server},
-    report::{Markers, put_between_markers},
+    report::{Markers, write_page},
     say,
     stats::{Spread, float, millis, number, percentile},
     table::{Table, Target},
@@ -133,7 +133,7 @@ pub(crate) fn measure(runtime: &Runtime, plan: Plan, to_docs: bool) -> Result<()
         refusals_per_second: float(counts.refused.load(Ordering::Relaxed)) / seconds,
     };
     println!("\n{}", report.markdown());
-    report.write(to_docs)
+    write_page(&report.markdown(), "guesser", MARKERS, to_docs)
 }
 
 /// A server with an account whose hash was imported.
@@ -324,23 +324,5 @@ impl Report {
             table.row([what.to_owned(), measured]);
         }
         table
-    }
-
-    fn write(&self, to_docs: bool) -> Result<()> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let page = if to_docs {
-            let page = root.join("docs/PERFORMANCE.md");
-            let around = fs::read_to_string(&page)?;
-            fs::write(&page, put_between_markers(&around, &self.markdown(), MARKERS)?)?;
-            page
-        } else {
-            let folder = root.join("target/bench");
-            fs::create_dir_all(&folder)?;
-            let page = folder.join("guesser.md");
-            fs::write(&page, self.markdown())?;
-            page
-        };
-        println!("Written: {}", page.display());
-        Ok(())
     }
 }

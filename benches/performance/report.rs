@@ -1,5 +1,7 @@
 //! Owns the tables: the targets and what was measured.
 
+use std::{fs, path::Path};
+
 use crate::{
     Plan, Result,
     contention::{Saturation, Storm},
@@ -252,6 +254,23 @@ fn comparison_table(comparison: &Comparison) -> Table {
     let none = String::new;
     table.row(["ratio".to_owned(), format!("{rate_ratio:.2}"), none(), none(), format!("{cpu_ratio:.2}")]);
     table
+}
+
+/// Writes `generated` between its markers in docs/PERFORMANCE.md if it is `to_docs`, and else to target/bench/`name`.md.
+pub(crate) fn write_page(generated: &str, name: &str, markers: Markers, to_docs: bool) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (page, text) = if to_docs {
+        let page = root.join("docs/PERFORMANCE.md");
+        let around = fs::read_to_string(&page)?;
+        (page, put_between_markers(&around, generated, markers)?)
+    } else {
+        let folder = root.join("target/bench");
+        fs::create_dir_all(&folder)?;
+        (folder.join(format!("{name}.md")), generated.to_owned())
+    };
+    fs::write(&page, text)?;
+    println!("Written: {}", page.display());
+    Ok(())
 }
 
 /// `page` with `generated` between its `markers`.

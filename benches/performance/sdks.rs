@@ -4,7 +4,6 @@
 
 use std::{
     fmt::Write,
-    fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,7 +13,7 @@ use serde::Deserialize;
 use crate::{
     Result,
     machine::Machine,
-    report::{Markers, put_between_markers},
+    report::{Markers, write_page},
     say,
     stats::{Spread, number},
     table::{Table, Target},
@@ -28,7 +27,7 @@ const QUICK_ROUNDS: usize = 3;
 
 /// What a call with a token seen before may cost, beside a server without the guard.
 const MAX_SEEN: f64 = 1.2;
-/// In Python, whose whole call is not much more than a hash and a look into a table.
+/// In Python, where the guard is Python beside a gRPC that is C.
 const MAX_SEEN_PYTHON: f64 = 1.3;
 /// What a new token may cost, beside the same checks by the library alone.
 const MAX_NEW: f64 = 1.3;
@@ -88,7 +87,7 @@ pub(crate) fn measure(quick: bool, to_docs: bool) -> Result<()> {
     machine.end()?;
     let generated = markdown(&machine, rounds, &measured);
     println!("\n{generated}");
-    write(&generated, to_docs)
+    write_page(&generated, "sdk", MARKERS, to_docs)
 }
 
 /// What the benchmark of `language` prints.
@@ -124,20 +123,4 @@ fn markdown(machine: &Machine, rounds: usize, measured: &[Measured]) -> String {
         Target::table(targets)
     );
     text
-}
-
-fn write(generated: &str, to_docs: bool) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (page, text) = if to_docs {
-        let page = root.join("docs/PERFORMANCE.md");
-        let around = fs::read_to_string(&page)?;
-        (page, put_between_markers(&around, generated, MARKERS)?)
-    } else {
-        let folder = root.join("target/bench");
-        fs::create_dir_all(&folder)?;
-        (folder.join("sdk.md"), generated.to_owned())
-    };
-    fs::write(&page, text)?;
-    println!("Written: {}", page.display());
-    Ok(())
 }
